@@ -1,0 +1,71 @@
+"""Bulk inserts, updates and upserts: each chunk of rows is one statement with one JSON parameter."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import Column, Connection, Table, exists, insert, select, update
+
+from db.dialect import notice_set, row_set, to_json_rows, to_json_set
+
+CHUNK = 5_000
+"""Rows in one statement, so that memory does not grow with the set."""
+
+Row = Mapping[str, Any]
+
+
+def insert_rows(conn: Connection, table: Table, rows: Iterable[Row]) -> int:
+    """Insert rows that have the same keys; return how many."""
+    count = 0
+    for chunk in _chunks(rows):
+        columns = [table.c[name] for name in chunk[0]]
+        given = row_set(conn, columns)
+        statement = insert(table).from_select([c.name for c in columns], select(given))
+        conn.execute(statement, {"rows": to_json_rows(conn, columns, chunk)})
+        count += len(chunk)
+    return count
+
+
+def update_rows(conn: Connection, table: Table, rows: Iterable[Row]) -> None:
+    """Update rows by their `notice_no`; each has the same keys."""
+    for chunk in _chunks(rows):
+        columns = [table.c[name] for name in chunk[0]]
+        given = row_set(conn, columns)
+        changed = {c.name: given.c[c.name] for c in columns if c.name != "notice_no"}
+        statement = update(table).values(changed).where(table.c.notice_no == given.c.notice_no)
+        conn.execute(statement, {"rows": to_json_rows(conn, columns, chunk)})
+
+
+def list_changed(conn: Connection, column: Column[Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of `values` (notice number to value) that the column does not hold yet."""
+    table = column.table
+    asked = notice_set(conn)
+    statement = select(table.c.notice_no, column).join_from(asked, table, table.c.notice_no == asked.c.notice_no)
+    stored = {row[0]: row[1] for row in conn.execute(statement, {"notice_nos": to_json_set(values)})}
+    return {key: value for key, value in values.items() if key not in stored or stored[key] != value}
+
+
+def upsert_values(
+    conn: Connection, column: Column[Any], items: Sequence[tuple[str, Any]], user: str, now: datetime
+) -> None:
+    """Store a value for each notice number: update those that exist, insert the others."""
+    table: Table = column.table  # type: ignore[assignment]  # a column of ours belongs to a table
+    update_rows(
+        conn,
+        table,
+        [{"notice_no": no, column.name: value, "upd_date": now, "upd_user_id": user} for no, value in items],
+    )
+    new = [{"notice_no": no, column.name: value, "cre_date": now, "cre_user_id": user} for no, value in items]
+    for chunk in _chunks(new):
+        columns = [table.c[name] for name in chunk[0]]
+        given = row_set(conn, columns)
+        absent = ~exists().where(table.c.notice_no == given.c.notice_no)
+        statement = insert(table).from_select([c.name for c in columns], select(given).where(absent))
+        conn.execute(statement, {"rows": to_json_rows(conn, columns, chunk)})
+
+
+def _chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    iterator = iter(rows)
+    while chunk := list(islice(iterator, CHUNK)):
+        yield chunk

@@ -1,0 +1,33 @@
+"""The runs of jobs, `ocms_job_run`."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+
+from db.tables import job_run
+
+RUNNING, SUCCEEDED, FAILED = "running", "succeeded", "failed"
+
+
+def insert_run(conn: Connection, job: str, started: datetime) -> int:
+    """Record that a job has started; return the run's number."""
+    result = conn.execute(insert(job_run).values(job=job, started=started, outcome=RUNNING))
+    return int(result.inserted_primary_key[0])  # type: ignore[index]  # an insert of one row has a key
+
+
+def finish_run(  # noqa: PLR0913  # the columns of a finished run
+    conn: Connection, run_id: int, finished: datetime, outcome: str, *, row_count: int | None = None, detail: str = ""
+) -> None:
+    """Record how a run has ended. The detail is cut to the 500 characters of its column."""
+    conn.execute(
+        update(job_run)
+        .where(job_run.c.run_id == run_id)
+        .values(finished=finished, outcome=outcome, row_count=row_count, detail=detail[:500])
+    )
+
+
+def list_runs(conn: Connection, limit: int) -> list[dict[str, Any]]:
+    """Return the last runs, the newest first."""
+    statement = select(job_run).order_by(job_run.c.run_id.desc()).limit(limit)
+    return [dict(row) for row in conn.execute(statement).mappings()]

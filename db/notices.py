@@ -1,0 +1,115 @@
+"""The notices of OCMS: `ocms_valid_offence_notice` and `ocms_offence_notice_detail`."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Column, Connection, select
+
+from db.bulk import insert_rows, update_rows
+from db.dialect import notice_set, to_json_set
+from db.engine import savepoint
+from db.isolation import write_isolated
+from db.tables import offence_notice_detail as detail
+from db.tables import valid_offence_notice as notice
+from ocms.errors import DatabaseError
+
+PAYMENT_STATUS = [
+    notice.c.notice_no,
+    notice.c.last_processing_stage,
+    notice.c.last_processing_date,
+    notice.c.next_processing_stage,
+    detail.c.emcons_flag,
+    notice.c.suspension_type,
+    notice.c.crs_reason_of_suspension,
+    notice.c.epr_reason_of_suspension,
+    notice.c.payment_status,
+    notice.c.amount_payable,
+    notice.c.amount_paid,
+    detail.c.payment_allowance_flag,
+]
+NOTICE_UPDATE = [
+    notice.c.notice_no,
+    notice.c.amount_payable,
+    detail.c.payment_allowance_flag,
+    detail.c.court_payment_due_date,
+    notice.c.suspension_type,
+    notice.c.epr_reason_of_suspension,
+]
+COURT_NOTICE = [
+    notice.c.suspension_type,
+    notice.c.atoms_flag,
+    notice.c.last_processing_date,
+    notice.c.next_processing_stage,
+    notice.c.amount_payable,
+    notice.c.epr_reason_of_suspension,
+]
+COURT_DETAIL = [detail.c.last_eburar_update, detail.c.payment_allowance_flag]
+
+Change = Mapping[str, Any]
+"""The columns of a notice that change, with their new values."""
+Item = tuple[str, Mapping[str, Any], Change]
+"""Notice number, what is stored, what changes."""
+
+
+def get_payment_statuses(conn: Connection, notice_nos: Collection[str]) -> dict[str, dict[str, Any]]:
+    """Return what API 1 tells of each notice that exists, by notice number (section 1.2)."""
+    return _get(conn, PAYMENT_STATUS, notice_nos)
+
+
+def get_notice_updates(conn: Connection, notice_nos: Collection[str]) -> dict[str, dict[str, Any]]:
+    """Return what API 4 tells of each notice that exists, by notice number (section 2.2)."""
+    return _get(conn, NOTICE_UPDATE, notice_nos)
+
+
+def update_court_notices(
+    conn: Connection, changes: Mapping[str, Change], user: str, now: datetime
+) -> tuple[set[str], dict[str, DatabaseError]]:
+    """Write the changes of court notices, each notice by itself; what is in place already is left alone (section 1.3).
+
+    `changes` is by notice number. Returns the notice numbers that do not exist, and those that could not be written,
+    with the error.
+    """
+    stored = _get(
+        conn, [notice.c.notice_no, *COURT_NOTICE, detail.c.notice_no.label("has_detail"), *COURT_DETAIL], changes
+    )
+    items = [(notice_no, stored[notice_no], change) for notice_no, change in changes.items() if notice_no in stored]
+    pending = [item for item in items if _touches(item, COURT_NOTICE) or _touches(item, COURT_DETAIL)]
+    write = partial(_write_court_notices, user=user, now=now)
+    failed = write_isolated(partial(savepoint, conn), write, pending)
+    return changes.keys() - stored.keys(), {notice_no: error for (notice_no, _, _), error in failed}
+
+
+def _get(conn: Connection, columns: Sequence[Any], notice_nos: Collection[str]) -> dict[str, dict[str, Any]]:
+    asked = notice_set(conn)
+    statement = (
+        select(*columns)
+        .select_from(asked)
+        .join(notice, notice.c.notice_no == asked.c.notice_no)
+        .outerjoin(detail, detail.c.notice_no == notice.c.notice_no)
+    )
+    result = conn.execute(statement, {"notice_nos": to_json_set(notice_nos)})
+    names = list(result.keys())
+    return {row[0]: dict(zip(names, row, strict=True)) for row in result}
+
+
+def _touches(item: Item, columns: Sequence[Column[Any]]) -> bool:
+    _, stored, change = item
+    return any(c.name in change and change[c.name] != stored[c.name] for c in columns)
+
+
+def _write_court_notices(conn: Connection, items: Sequence[Item], user: str, now: datetime) -> None:
+    updated = {"upd_date": now, "upd_user_id": user}
+    update_rows(conn, notice, _rows([item for item in items if _touches(item, COURT_NOTICE)], COURT_NOTICE, updated))
+    details = [item for item in items if _touches(item, COURT_DETAIL)]
+    update_rows(conn, detail, _rows([item for item in details if item[1]["has_detail"]], COURT_DETAIL, updated))
+    created = {"cre_date": now, "cre_user_id": user}
+    insert_rows(conn, detail, _rows([item for item in details if not item[1]["has_detail"]], COURT_DETAIL, created))
+
+
+def _rows(items: Sequence[Item], columns: Sequence[Column[Any]], audit: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {"notice_no": no, **{c.name: change.get(c.name, stored[c.name]) for c in columns}, **audit}
+        for no, stored, change in items
+    ]

@@ -1,0 +1,43 @@
+"""Bringing the schema up to date, and telling whether it is."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
+
+from db.engine import Database
+
+VERSION_TABLE = "ocms_schema_version"
+
+
+def upgrade(database: Database) -> str:
+    """Migrate to the newest schema; return its revision. Raises DatabaseError."""
+    config = _config()
+    with database.writing() as conn:
+        config.attributes["connection"] = conn
+        command.upgrade(config, "head")
+    return newest()
+
+
+def is_current(database: Database) -> bool:
+    """Tell whether the schema is the newest one. Raises DatabaseError."""
+    with database.reading() as conn:
+        return _revision(conn) == newest()
+
+
+def newest() -> str:
+    """Return the revision of the newest schema."""
+    return str(ScriptDirectory.from_config(_config()).get_current_head())
+
+
+def _revision(conn: Connection) -> str | None:
+    return MigrationContext.configure(conn, opts={"version_table": VERSION_TABLE}).get_current_revision()
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    return config

@@ -1,0 +1,35 @@
+"""One module for each operation of the contract, named after it: parse, one call down, shape the reply."""
+
+import re
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+
+from db.engine import Database
+from ocms.call import Handler
+from ocms.contract import Contract
+from ocms.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What handlers work with."""
+
+    database: Database
+    settings: Settings
+
+
+def load_handlers(contract: Contract, services: Services) -> dict[str, Handler]:
+    """Return the handler of each operation: `getPaymentStatus` is served by ``handlers/get_payment_status.py``.
+
+    Raises ModuleNotFoundError when an operation has no module.
+    """
+    return {
+        operation_id: partial(import_module(f"handlers.{module_name(operation_id)}").handle, services)
+        for operation_id in contract.operations
+    }
+
+
+def module_name(operation_id: str) -> str:
+    """Return the name of the module that serves an operation."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", operation_id).lower()

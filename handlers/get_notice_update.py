@@ -1,0 +1,36 @@
+"""API 4, getNoticeUpdate: PLUS asks for notice details with the court payment due date (section 2.2)."""
+
+from typing import Any
+
+from db import court_cases, notices
+from handlers import Services
+from handlers.recording import record
+from ocms.call import Call, Reply
+from ocms.errors import NoticesNotFoundError
+from ocms.rules import is_ps_wwp, page
+
+PS_WWP_ONLY = ("suspension_type", "epr_reason_of_suspension")
+"""What is told of a PS-WWP notice only."""
+
+
+def handle(services: Services, call: Call) -> Reply:
+    """Answer one item for each requested notice, and record those with a due date as court cases.
+
+    Raises NoticesNotFoundError, before anything is written, when a notice does not exist.
+    """
+    asked = list(dict.fromkeys(call.body["notice_nos"]))
+    with services.database.reading() as conn:
+        found = notices.get_notice_updates(conn, asked)
+    if unknown := [notice_no for notice_no in asked if notice_no not in found]:
+        raise NoticesNotFoundError(notice_nos=unknown)
+    items = [_item(found[notice_no]) for notice_no in asked]
+    reply = page(items, call.query["skip"], call.query.get("limit"))
+    dates = {i["notice_no"]: i["court_payment_due_date"] for i in reply["data"] if i["court_payment_due_date"]}
+    record(services.database, court_cases, dates, call.caller, call.now)
+    return Reply(200, reply)
+
+
+def _item(notice: dict[str, Any]) -> dict[str, Any]:
+    if is_ps_wwp(notice):
+        return notice
+    return {name: value for name, value in notice.items() if name not in PS_WWP_ONLY}

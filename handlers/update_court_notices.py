@@ -1,0 +1,87 @@
+"""API 2, updateCourtNotices: CAS updates court notices in a batch, after day-end (section 1.3)."""
+
+from typing import Any
+
+import structlog
+
+from db import notices
+from db.dayend import get_dayend_flag
+from handlers import Services
+from ocms.call import Call, Reply
+from ocms.errors import BatchError, DayendError, FieldError, NoticesNotFoundError, OcmsError, ServerError
+from ocms.rules import in_window, parse_instant, repeated
+from ocms.validation import Record
+
+RENAMED = {"payment_allowance": "payment_allowance_flag"}
+"""Fields of the contract that have another name in the database."""
+
+_log = structlog.get_logger(__name__)
+
+
+def handle(services: Services, call: Call) -> Reply:
+    """Update each notice of the batch by itself; answer which succeeded and which failed, and why."""
+    records: list[Record] = call.body
+    failed = _faulty(call, records)
+    changes = {r.value["notice_no"]: _change(r.value) for r in records if r.index not in failed}
+    settings = services.settings
+    with services.database.writing() as conn:
+        if get_dayend_flag(conn, settings.business_date(call.now)) != "Y" or not in_window(
+            settings.local(call.now).time(), settings.dayend_window
+        ):
+            raise DayendError
+        unknown, unwritten = notices.update_court_notices(conn, changes, call.caller, call.now)
+    for record in records:
+        notice_no = _notice_no(record)
+        if record.index in failed:
+            continue
+        if notice_no in unknown:
+            failed[record.index] = _failure(call, record, NoticesNotFoundError)
+        elif error := unwritten.get(notice_no or ""):
+            _log.error("not_updated", notice_no=notice_no, error=str(error))
+            failed[record.index] = _failure(call, record, ServerError)
+    return _reply(call, records, [failed[index] for index in sorted(failed)])
+
+
+def _faulty(call: Call, records: list[Record]) -> dict[int, dict[str, Any]]:
+    """Return the records that cannot be written whatever the database holds, by their index."""
+    twice = repeated(filter(None, map(_notice_no, records)))
+    failed = {}
+    for record in records:
+        if record.faults:
+            failed[record.index] = _failure(call, record, BatchError, record.faults)
+        elif _notice_no(record) in twice:
+            fault = {"field": "/notice_no", "message": "this notice is in the batch more than once"}
+            failed[record.index] = _failure(call, record, BatchError, [fault])
+    return failed
+
+
+def _notice_no(record: Record) -> str | None:
+    """Return the notice number of a record; None when it has no usable one."""
+    if not isinstance(record.value, dict) or any(fault["field"] == "/notice_no" for fault in record.faults):
+        return None
+    notice_no: str | None = record.value.get("notice_no")
+    return notice_no
+
+
+def _change(record: dict[str, Any]) -> dict[str, Any]:
+    """Return the columns that a record changes."""
+    change = {RENAMED.get(name, name): value for name, value in record.items() if name != "notice_no"}
+    if isinstance(change.get("last_processing_date"), str):
+        change["last_processing_date"] = parse_instant(change["last_processing_date"])
+    return change
+
+
+def _failure(call: Call, record: Record, error: type[OcmsError], faults: list[FieldError] | None = None) -> dict[str, Any]:
+    coded = call.contract.coded(error)
+    return {"index": record.index, "notice_no": _notice_no(record), **coded, "errors": faults or []}
+
+
+def _reply(call: Call, records: list[Record], failed: list[dict[str, Any]]) -> Reply:
+    if not failed:
+        return Reply(200, {"data": call.contract.fixed("BatchAccepted")})
+    without = {failure["index"] for failure in failed}
+    succeeded = [record.value["notice_no"] for record in records if record.index not in without]
+    error = BatchError(succeeded=succeeded, failed=failed)
+    if not succeeded:
+        raise error
+    return Reply(207, call.contract.error_body(error, call.correlation_id))

@@ -1,0 +1,1 @@
+"""The integration service between OCMS, CAS and PLUS."""

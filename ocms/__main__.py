@@ -1,0 +1,5 @@
+"""Run the command line as ``python -m ocms``."""
+
+from ocms.cli import main
+
+main()

@@ -1,0 +1,59 @@
+"""The OCMS app: the contract, its handlers and what they work with."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from starlette.types import ASGIApp
+
+from db.engine import connect
+from handlers import Services, load_handlers
+from ocms.contract import Contract
+from ocms.engine import contract_app
+from ocms.errors import OperatorError
+from ocms.keys import KeyRing
+from ocms.logs import configure_logging
+from ocms.pages import contract_pages
+from ocms.settings import Settings, load_settings
+
+
+def create_app(settings: Settings, now: Callable[[], datetime] = partial(datetime.now, UTC)) -> ASGIApp:
+    """Return the app. Raises OperatorError when the settings do not let it run safely."""
+    contract = Contract.load("ocms")
+    require_keys(settings, contract)
+    database = connect(settings.database_url)
+
+    @asynccontextmanager
+    async def lifespan(_: Any) -> AsyncIterator[None]:
+        yield
+        database.close()
+
+    return contract_app(
+        contract,
+        load_handlers(contract, Services(database, settings)),
+        keys=KeyRing(settings.api_keys),
+        now=now,
+        pages=contract_pages(contract),
+        lifespan=lifespan,
+        validate_responses=settings.validate_responses,
+    )
+
+
+def create_app_from_environment() -> ASGIApp:
+    """Return the app for a server that imports it, its settings taken from the environment."""
+    settings = load_settings()
+    configure_logging(settings.log_format)
+    return create_app(settings)
+
+
+def require_keys(settings: Settings, contract: Contract) -> None:
+    """Raise OperatorError unless there are keys, each of a caller that the contract knows."""
+    callers = contract.callers()
+    if not settings.api_keys:
+        raise OperatorError("OCMS_API_KEYS is empty: make a key with 'ocms keys create CALLER' and set its hash")
+    if strangers := {key.caller for key in settings.api_keys} - callers:
+        raise OperatorError(
+            f"OCMS_API_KEYS names {', '.join(sorted(strangers))}; the contract knows only {', '.join(sorted(callers))}"
+        )

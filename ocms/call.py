@@ -1,0 +1,35 @@
+"""What a handler is given, and what it returns."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from ocms.contract import Contract
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call that is authenticated and valid.
+
+    `body` is the parsed body, `query` the parameters with their defaults, `now` the time with its zone.
+    """
+
+    contract: Contract
+    caller: str
+    query: dict[str, Any]
+    body: Any
+    correlation_id: str
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer: a status of the contract and a JSON value."""
+
+    status: int
+    body: Any
+
+
+Handler = Callable[[Call], Reply]
+"""Serves one operation; runs in a worker thread and may block."""

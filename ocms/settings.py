@@ -1,0 +1,110 @@
+"""The settings, from the environment or a ``.env`` file."""
+
+import re
+from datetime import date, datetime, time
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from ocms.errors import OperatorError
+from ocms.keys import ApiKey
+
+
+def _clock(text: str) -> time:
+    if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", text):
+        raise ValueError("must be a time of day as HH:MM, such as 02:00")
+    return time.fromisoformat(text)
+
+
+def _window(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    if not value:
+        return None
+    start, dash, end = value.partition("-")
+    if not dash or start == end:
+        raise ValueError("must be two different times as HH:MM-HH:MM, such as 22:00-23:59")
+    return (_clock(start), _clock(end))
+
+
+def _keys(value: Any) -> Any:
+    return [ApiKey.parse(part) for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise ValueError("must be a time zone such as Asia/Singapore") from None
+    return name
+
+
+def _web(url: str) -> str:
+    if not re.match(r"https?://[^/]", url):
+        raise ValueError("must be a web address such as https://cas.example.gov.sg")
+    return url.rstrip("/")
+
+
+class Settings(BaseSettings):
+    """Every setting; the environment variable is OCMS_ and its name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix="OCMS_", env_file=".env", extra="ignore", frozen=True)
+
+    database_url: str = "sqlite:///var/ocms.db"
+    """Where the data is, as an SQLAlchemy URL."""
+    api_keys: Annotated[list[ApiKey], NoDecode, BeforeValidator(_keys)] = []
+    """The hashes of the callers' keys, as CALLER:HASH,CALLER:HASH (`ocms keys create` makes one)."""
+    cas_url: Annotated[str, AfterValidator(_web)] = "http://127.0.0.1:8090"
+    """The address of CAS."""
+    cas_api_key: SecretStr = SecretStr("")
+    """The key that CAS has issued to OCMS."""
+    cas_timeout: Annotated[float, Field(gt=0)] = 30.0
+    """Seconds to wait for CAS to connect, and for each part of its answer."""
+    cas_attempts: Annotated[int, Field(ge=1)] = 4
+    """How often CAS is called before a refresh fails."""
+    cas_retry_wait: Annotated[float, Field(ge=0)] = 2.0
+    """Seconds before the second call; each later wait is twice as long."""
+    vip_refresh_at: Annotated[str, AfterValidator(lambda text: f"{_clock(text):%H:%M}")] = "02:00"
+    """When the VIP list is refreshed each day, in the time zone below."""
+    vip_min_share: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """A new VIP list smaller than this share of the old one is refused."""
+    timezone: Annotated[str, AfterValidator(_zone)] = "Asia/Singapore"
+    """The zone of the times of day and of the business date."""
+    dayend_window: Annotated[tuple[time, time] | None, NoDecode, BeforeValidator(_window)] = None
+    """When court updates are accepted, as HH:MM-HH:MM; empty for the whole day."""
+    alert_urls: Annotated[list[str], NoDecode, BeforeValidator(lambda v: v.split() if isinstance(v, str) else v)] = []
+    """Where alerts go: Apprise URLs, separated by blanks."""
+    log_format: Literal["json", "console"] = "json"
+    """How log lines look."""
+    validate_responses: bool = False
+    """Check each answer against the contract before it is sent."""
+
+    def local(self, instant: datetime) -> datetime:
+        """Return an instant as the local time of the configured zone."""
+        return instant.astimezone(ZoneInfo(self.timezone))
+
+    def business_date(self, instant: datetime) -> date:
+        """Return the business date at an instant."""
+        return self.local(instant).date()
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings. Raises OperatorError, in one line that names the variable, when one is wrong."""
+    if unknown := [key for key in overrides if key not in Settings.model_fields]:
+        raise TypeError(f"no such settings: {unknown}")
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = f"OCMS_{first['loc'][0]}".upper()
+        text = first["msg"].removeprefix("Value error, ")
+        raise OperatorError(f"{name} {text[0].lower()}{text[1:]}") from None
+
+
+def sqlite_path(url: str) -> Path | None:
+    """Return the file of an SQLite URL; None for any other database."""
+    match = re.fullmatch(r"sqlite(?:\+\w+)?:///([^?]+)(?:\?.*)?", url)
+    return Path(match.group(1)) if match else None
