@@ -50,7 +50,7 @@ def upsert_values(
     conn: Connection, column: Column[Any], items: Sequence[tuple[str, Any]], user: str, now: datetime
 ) -> None:
     """Store a value for each notice number: update those that exist, insert the others."""
-    table: Table = column.table  # type: ignore[assignment]  # a column of ours belongs to a table
+    table: Table = column.table
     update_rows(
         conn,
         table,

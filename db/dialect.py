@@ -27,7 +27,7 @@ class Instant(TypeDecorator[datetime]):
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         """Return DATETIME2 for SQL Server; SQLite stores the same as text."""
-        return dialect.type_descriptor(DATETIME2(6) if dialect.name == "mssql" else DateTime())
+        return dialect.type_descriptor(DATETIME2(precision=6) if dialect.name == "mssql" else DateTime())  # type: ignore[no-untyped-call]  # SQLAlchemy's own
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """Store local time."""

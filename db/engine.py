@@ -80,7 +80,9 @@ def connect(url: str) -> Database:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OperatorError(f"OCMS_DATABASE_URL: cannot create the folder {path.parent}: {error.strerror}") from None
+            raise OperatorError(
+                f"OCMS_DATABASE_URL: cannot create the folder {path.parent}: {error.strerror}"
+            ) from None
         event.listen(engine, "connect", _open_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     elif engine.dialect.name != "mssql":

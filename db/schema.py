@@ -6,9 +6,9 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
 
 from db.engine import Database
+from ocms.errors import OperatorError
 
 VERSION_TABLE = "ocms_schema_version"
 
@@ -22,19 +22,19 @@ def upgrade(database: Database) -> str:
     return newest()
 
 
-def is_current(database: Database) -> bool:
-    """Tell whether the schema is the newest one. Raises DatabaseError."""
+def require_current(database: Database) -> None:
+    """Raise OperatorError unless the schema is the newest one. Raises DatabaseError when it cannot be told."""
     with database.reading() as conn:
-        return _revision(conn) == newest()
+        revision = MigrationContext.configure(conn, opts={"version_table": VERSION_TABLE}).get_current_revision()
+    if revision != newest():
+        raise OperatorError(
+            f"the database is at schema {revision or 'none'} instead of {newest()}: run 'ocms db upgrade' first"
+        )
 
 
 def newest() -> str:
     """Return the revision of the newest schema."""
     return str(ScriptDirectory.from_config(_config()).get_current_head())
-
-
-def _revision(conn: Connection) -> str | None:
-    return MigrationContext.configure(conn, opts={"version_table": VERSION_TABLE}).get_current_revision()
 
 
 def _config() -> Config:

@@ -1,5 +1,7 @@
 """The tables (section 3 of the source document, and the two existing ones of section 1 and 2)."""
 
+from typing import Any
+
 from sqlalchemy import CHAR, VARCHAR, Column, Date, Integer, MetaData, Table
 
 from db.dialect import Instant, Money
@@ -7,7 +9,7 @@ from db.dialect import Instant, Money
 metadata = MetaData()
 
 
-def _audit() -> list[Column]:  # type: ignore[type-arg]  # columns of several types
+def _audit() -> list[Column[Any]]:
     return [
         Column("cre_date", Instant, nullable=False),
         Column("cre_user_id", VARCHAR(50), nullable=False),

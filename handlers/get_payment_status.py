@@ -25,7 +25,9 @@ def handle(services: Services, call: Call) -> Reply:
     unknown = {"error": call.contract.coded(NoticesNotFoundError)}
     items = [found.get(notice_no) or {"notice_no": notice_no, **unknown} for notice_no in asked]
     reply = page(_filtered(items, call.query.get("filter")), call.query["skip"], call.query.get("limit"))
-    flags = {item["notice_no"]: item["emcons_flag"] for item in reply["data"] if "error" not in item and is_emcons(item)}
+    flags = {
+        item["notice_no"]: item["emcons_flag"] for item in reply["data"] if "error" not in item and is_emcons(item)
+    }
     failed = record(services.database, cas_emcons, flags, call.caller, call.now)
     for item in reply["data"]:
         if item["notice_no"] in failed:

@@ -1,6 +1,6 @@
 """Recording what an answer tells, so that a failure never spoils the answer."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol, TypeVar
 
@@ -35,9 +35,13 @@ def record(database: Database, aggregate: Aggregate[V], values: Mapping[str, V],
     try:
         with database.reading() as conn:
             pending = list(aggregate.list_unrecorded(conn, values).items())
-        failed = [(notice_no, error) for (notice_no, _), error in write_isolated(database.writing, upsert, pending)]
     except DatabaseError as error:
-        failed = [(notice_no, error) for notice_no in values]
-    for notice_no, error in failed:
+        return _failed((notice_no, error) for notice_no in values)
+    return _failed((notice_no, error) for (notice_no, _), error in write_isolated(database.writing, upsert, pending))
+
+
+def _failed(failures: Iterable[tuple[str, DatabaseError]]) -> set[str]:
+    failed = dict(failures)
+    for notice_no, error in failed.items():
         _log.error("not_recorded", notice_no=notice_no, error=str(error))
-    return {notice_no for notice_no, _ in failed}
+    return set(failed)

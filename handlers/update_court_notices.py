@@ -71,7 +71,9 @@ def _change(record: dict[str, Any]) -> dict[str, Any]:
     return change
 
 
-def _failure(call: Call, record: Record, error: type[OcmsError], faults: list[FieldError] | None = None) -> dict[str, Any]:
+def _failure(
+    call: Call, record: Record, error: type[OcmsError], faults: list[FieldError] | None = None
+) -> dict[str, Any]:
     coded = call.contract.coded(error)
     return {"index": record.index, "notice_no": _notice_no(record), **coded, "errors": faults or []}
 

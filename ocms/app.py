@@ -2,24 +2,28 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
-from functools import partial
+from datetime import datetime
 from typing import Any
 
+import structlog
 from starlette.types import ASGIApp
 
 from db.engine import connect
+from db.schema import require_current
 from handlers import Services, load_handlers
 from ocms.contract import Contract
 from ocms.engine import contract_app
-from ocms.errors import OperatorError
+from ocms.errors import DatabaseUnavailableError, OperatorError
 from ocms.keys import KeyRing
 from ocms.logs import configure_logging
 from ocms.pages import contract_pages
+from ocms.rules import utc_now
 from ocms.settings import Settings, load_settings
 
+_log = structlog.get_logger(__name__)
 
-def create_app(settings: Settings, now: Callable[[], datetime] = partial(datetime.now, UTC)) -> ASGIApp:
+
+def create_app(settings: Settings, now: Callable[[], datetime] = utc_now) -> ASGIApp:
     """Return the app. Raises OperatorError when the settings do not let it run safely."""
     contract = Contract.load("ocms")
     require_keys(settings, contract)
@@ -46,6 +50,25 @@ def create_app_from_environment() -> ASGIApp:
     settings = load_settings()
     configure_logging(settings.log_format)
     return create_app(settings)
+
+
+FACTORY = f"{__name__}:{create_app_from_environment.__name__}"
+"""Where a server finds the app."""
+
+
+def require_ready(settings: Settings) -> None:
+    """Raise OperatorError when the app could not serve: without keys, or on a database that is not migrated.
+
+    A database that cannot be reached just now is no reason: the app answers 503 until it can.
+    """
+    require_keys(settings, Contract.load("ocms"))
+    database = connect(settings.database_url)
+    try:
+        require_current(database)
+    except DatabaseUnavailableError as error:
+        _log.warning("database_unavailable", error=str(error))
+    finally:
+        database.close()
 
 
 def require_keys(settings: Settings, contract: Contract) -> None:

@@ -93,7 +93,7 @@ class Dispatcher:
         state = scope["state"]
         call = Call(
             contract=self._contract,
-            caller=scope["extensions"]["connexion_context"]["user"],
+            caller=state["caller"],
             query=state["query"],
             body=state["body"],
             correlation_id=state["correlation_id"],
@@ -134,6 +134,7 @@ class CallerKeyHandler(ApiKeySecurityHandler):  # type: ignore[misc]  # connexio
                 raise UnauthorizedError
             if caller != wanted:
                 raise ForbiddenError
+            request.scope["state"]["caller"] = caller
             return {"sub": caller}
 
         return check
@@ -171,7 +172,7 @@ class BodyValidator:
 
 
 class AnswerValidator:
-    """Connexion's response validator, compiled. A fault is logged; the caller is told only that something went wrong."""
+    """Connexion's response validator, compiled. A fault is logged; the caller learns only that something went wrong."""
 
     def __init__(self, contract: Contract, scope: Scope, **_: Any) -> None:
         self._answers = contract.operations[_operation_id(scope) or ""].answers

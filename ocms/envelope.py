@@ -38,7 +38,8 @@ class Envelope:
         headers = Headers(scope=scope)
         given = headers.get(CORRELATION_HEADER, "")
         correlation_id = given if self._sane(given) else uuid.uuid4().hex
-        scope.setdefault("state", {})["correlation_id"] = correlation_id
+        state = scope.setdefault("state", {})
+        state["correlation_id"] = correlation_id
         _normalise_content_type(scope, headers)
         status = 0
 
@@ -63,7 +64,7 @@ class Envelope:
                     "call",
                     method=scope["method"],
                     path=scope["path"][:200],
-                    caller=scope.get("extensions", {}).get("connexion_context", {}).get("user"),
+                    caller=state.get("caller"),
                     status=status,
                     seconds=round(time.perf_counter() - started, 4),
                 )

@@ -5,6 +5,7 @@ and message. Here are only the status and what belongs to the single case.
 """
 
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import Any, ClassVar
 
 FieldError = dict[str, str]
@@ -43,7 +44,8 @@ class InvalidRequestError(OcmsError):
         status: int = 400,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(reason, errors=errors)
+        phrase = [{"field": "", "message": HTTPStatus(status).phrase}]
+        super().__init__(reason, errors=errors or phrase)
         self.status = status  # type: ignore[misc]  # one body for 400, 404, 405, 413 and 415
         self.headers = headers or {}  # type: ignore[misc]  # a 405 names the methods that exist
 

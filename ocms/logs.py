@@ -2,15 +2,19 @@
 
 import logging
 import sys
+from typing import TextIO
 
 import structlog
 
-QUIET = ("connexion", "alembic", "httpx2", "httpcore2", "schedule", "uvicorn.access")
+QUIET = ("connexion", "alembic", "httpx2", "httpcore2", "schedule", "uvicorn")
 """Libraries of whom only warnings are of interest."""
 
 
-def configure_logging(log_format: str) -> None:
-    """Send every log line to standard error in the given format (`json` or `console`)."""
+_traces = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)  # locals hold keys and bodies
+
+
+def configure_logging(log_format: str, stream: TextIO | None = None) -> None:
+    """Send every log line to a stream, standard error by default, as `json` or for a `console`."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -20,11 +24,13 @@ def configure_logging(log_format: str) -> None:
     ]
     if log_format == "json":
         tail: list[structlog.typing.Processor] = [
-            structlog.processors.dict_tracebacks,
+            structlog.processors.ExceptionRenderer(_traces),
             structlog.processors.JSONRenderer(),
         ]
     else:
-        tail = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        tail = [
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+        ]
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -35,7 +41,7 @@ def configure_logging(log_format: str) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler()
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

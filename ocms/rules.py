@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, time, timedelta, timezone
+from datetime import UTC, datetime, time, timedelta, timezone
 from typing import Any, TypeVar
 
 import msgspec
@@ -11,6 +11,11 @@ SINGAPORE = timezone(timedelta(hours=8))
 """The offset in which OCMS stores and sends every date; it has not changed since 1982."""
 
 T = TypeVar("T")
+
+
+def utc_now() -> datetime:
+    """Return the time: the clock wherever no other one is given."""
+    return datetime.now(UTC)
 
 
 def parse_instant(text: str) -> datetime:

@@ -1,5 +1,7 @@
 """The five tables of this service; on the embedded default the two existing OCMS tables as well."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -11,7 +13,7 @@ branch_labels = None
 depends_on = None
 
 
-def _audit() -> list[sa.Column]:
+def _audit() -> list[sa.Column[Any]]:
     return [
         sa.Column("cre_date", Instant, nullable=False),
         sa.Column("cre_user_id", sa.VARCHAR(50), nullable=False),

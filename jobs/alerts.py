@@ -1,0 +1,27 @@
+"""Alerts to the operators, over whatever Apprise can reach: mail, Teams, Slack, webhooks."""
+
+from collections.abc import Sequence
+
+import structlog
+
+_log = structlog.get_logger(__name__)
+
+
+def send_alert(urls: Sequence[str], title: str, text: str) -> bool:
+    """Send an alert to every URL; tell whether all of them took it.
+
+    A channel that fails is logged and never raises: an alert is not worth a job.
+    """
+    if not urls:
+        _log.warning("alert_not_sent", title=title, reason="OCMS_ALERT_URLS is empty")
+        return False
+    import apprise  # noqa: PLC0415  # takes half a second, and most runs send nothing
+
+    sent = True
+    for number, url in enumerate(urls, start=1):
+        channel = apprise.Apprise()
+        taken = channel.add(url) and channel.notify(body=text, title=title, notify_type=apprise.NotifyType.FAILURE)
+        if not taken:
+            _log.error("alert_failed", title=title, channel=number)  # not the URL: it may hold a password
+            sent = False
+    return sent

@@ -1,0 +1,90 @@
+"""The command line. Each command imports what it needs when it runs, so that `--help` is quick."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from ocms.cli import dayend, db, jobs, keys, spec
+from ocms.errors import OcmsError, OperatorError
+from ocms.faults import Fault
+
+app = typer.Typer(
+    name="ocms",
+    help="The integration service between OCMS, the Court Admin System (CAS) and PLUS.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.add_typer(jobs.app, name="jobs")
+app.add_typer(db.app, name="db")
+app.add_typer(dayend.app, name="dayend")
+app.add_typer(spec.app, name="spec")
+app.add_typer(keys.app, name="keys")
+
+Port = Annotated[int, typer.Option(min=1, max=65535, envvar="OCMS_PORT", help="The port of the API.")]
+CasPort = Annotated[int, typer.Option(min=1, max=65535, envvar="OCMS_CAS_PORT", help="The port of the mock CAS.")]
+Host = Annotated[str, typer.Option(help="The address to listen on; 0.0.0.0 for all.")]
+
+
+@app.command()
+def demo(port: Port = 8080, cas_port: CasPort = 8090) -> None:
+    """Run everything on this machine: the API, a mock CAS and the schedule loop, with sample data."""
+    from ocms.demo import run_demo
+
+    run_demo(port, cas_port)
+
+
+@app.command()
+def serve(
+    host: Host = "127.0.0.1",
+    port: Port = 8080,
+    workers: Annotated[int, typer.Option(min=1, help="How many processes serve requests.")] = 1,
+) -> None:
+    """Serve the API."""
+    from ocms import server
+    from ocms.app import FACTORY, require_ready
+    from ocms.cli.context import configured
+
+    require_ready(configured())
+    server.serve(FACTORY, host, port, workers)
+
+
+@app.command()
+def mock_cas(
+    port: CasPort = 8090,
+    host: Host = "127.0.0.1",
+    vehicles: Annotated[int, typer.Option(min=1, help="How many VIP vehicles CAS has.")] = 500,
+    fault: Annotated[Fault, typer.Option(help="What it does instead of answering well.")] = Fault.NONE,
+) -> None:
+    """Serve a mock CAS. It accepts the key in OCMS_CAS_API_KEY, or demo-ocms-key when that is empty."""
+    from ocms import mock_cas as mock
+    from ocms import server
+    from ocms.cli.context import configured
+
+    settings = configured()
+    if fault is Fault.DOWN:
+        mock.refuse_until_stopped(host, port)
+    else:
+        key = settings.cas_api_key.get_secret_value() or mock.DEMO_KEY
+        server.serve(mock.create_mock_cas(vehicles, fault, key=key), host, port)
+
+
+def main() -> None:
+    """Run the command line. Exit code 0 for success, 1 for a failure, 2 for a wrong command."""
+    try:
+        code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
+    except typer.Exit as done:
+        code = done.exit_code
+    except (typer.Abort, KeyboardInterrupt):
+        code = 130
+    except typer.TyperException as error:
+        code = _fail(f"{error.format_message()} See 'ocms --help'.", error.exit_code)
+    except (OperatorError, OcmsError) as error:
+        code = _fail(str(error), 1)
+    sys.exit(code or 0)
+
+
+def _fail(text: str, code: int) -> int:
+    sys.stderr.write("ocms: " + " ".join(text.split()) + "\n")
+    return code

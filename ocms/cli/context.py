@@ -1,0 +1,28 @@
+"""What most commands begin with."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from db.engine import Database, connect
+from ocms.logs import configure_logging
+from ocms.settings import Settings, load_settings
+
+
+def configured() -> Settings:
+    """Read the settings and set up logging. Raises OperatorError."""
+    settings = load_settings()
+    configure_logging(settings.log_format)
+    return settings
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[Database]:
+    """Open the database for the time of a command. Raises OperatorError unless its schema is current."""
+    from db.schema import require_current
+
+    database = connect(settings.database_url)
+    try:
+        require_current(database)
+        yield database
+    finally:
+        database.close()

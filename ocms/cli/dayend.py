@@ -1,0 +1,49 @@
+"""``ocms dayend``: the flag after which CAS may update court notices."""
+
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="The day-end flag: CAS may update court notices only while today's is Y.", rich_markup_mode=None)
+
+
+@app.command()
+def show() -> None:
+    """Show the flags of the last days; today is the business date in the configured time zone."""
+    from rich.table import Table
+
+    from db.dayend import get_dayend_flag, list_dayend_flags
+    from ocms.cli.context import configured, opened
+    from ocms.cli.tables import show_table
+    from ocms.rules import utc_now
+
+    settings = configured()
+    today = settings.business_date(utc_now())
+    with opened(settings) as database, database.reading() as conn:
+        flags, flag = list_dayend_flags(conn, 10), get_dayend_flag(conn, today)
+    table = Table("business date", "flag")
+    for business_date, value in flags:
+        table.add_row(str(business_date), value)
+    show_table(table)
+    typer.echo(f"Today, {today}: {flag or 'not set'}.")
+
+
+@app.command("set")
+def set_flag(
+    flag: Annotated[str, typer.Argument(help="Y or N.")],
+    date: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Another date than today.")] = None,
+) -> None:
+    """Set the flag of today or of another date."""
+    from db.dayend import set_dayend_flag
+    from ocms.cli.context import configured, opened
+    from ocms.cli.tables import show_table
+    from ocms.rules import utc_now
+
+    if flag not in ("Y", "N"):
+        raise typer.BadParameter("the flag must be Y or N.")
+    settings = configured()
+    business_date = date.date() if date else settings.business_date(utc_now())
+    with opened(settings) as database, database.writing() as conn:
+        set_dayend_flag(conn, business_date, flag)
+    typer.echo(f"Day-end of {business_date} is {flag}.")

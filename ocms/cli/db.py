@@ -1,0 +1,43 @@
+"""``ocms db``: the schema and sample data."""
+
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="The database: its schema, and sample data.", rich_markup_mode=None)
+
+
+@app.command()
+def upgrade() -> None:
+    """Migrate the database to the newest schema."""
+    from db import schema
+    from db.engine import connect
+    from ocms.cli.context import configured
+
+    database = connect(configured().database_url)
+    typer.echo(f"The schema is at revision {schema.upgrade(database)}.")
+
+
+@app.command()
+def seed(
+    notices: Annotated[int, typer.Option(min=0, help="How many notices.")] = 1000,
+    vehicles: Annotated[int, typer.Option(min=0, help="How many VIP vehicles; 0 leaves the list alone.")] = 500,
+) -> None:
+    """Fill an empty database with sample data, the same each time."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from db import sample_data
+    from ocms.cli.context import configured, opened
+    from ocms.errors import OperatorError
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with opened(configured()) as database, database.writing() as conn:
+        if notices and sample_data.has_notices(conn):
+            raise OperatorError("the database has notices already; sample data goes into an empty one only")
+        with Progress(*columns, console=Console(stderr=True)) as progress:
+            task = progress.add_task("notices", total=notices)
+            sample_data.seed_notices(conn, notices, lambda done: progress.advance(task, done))
+            if vehicles:
+                sample_data.seed_vehicles(conn, vehicles)
+    typer.echo(f"Inserted {notices} notices and {vehicles} VIP vehicles.")

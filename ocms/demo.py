@@ -1,0 +1,115 @@
+"""The demo: the API, a mock CAS and the schedule loop in one process group, with sample data."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from db import schema
+from db.dayend import set_dayend_flag
+from db.engine import connect
+from db.sample_data import has_notices, seed_notices, seed_vehicles
+from jobs.refresh_vip_vehicles import NAME
+from ocms.errors import OperatorError
+from ocms.keys import ApiKey, hash_key
+from ocms.logs import configure_logging
+from ocms.mock_cas import DEMO_KEY as CAS_KEY
+from ocms.rules import utc_now
+from ocms.settings import Settings, load_settings
+
+KEYS = {"CAS": "demo-cas-key", "PLUS": "demo-plus-key"}
+"""The keys that work in the demo only."""
+NOTICES = 1000
+VEHICLES = 500
+START_SECONDS = 30
+STOP_SECONDS = 4
+"""How long the parts may take to stop before they are killed."""
+
+
+def run_demo(port: int, cas_port: int) -> None:
+    """Run the demo until SIGINT or SIGTERM. Raises OperatorError when a part of it stops by itself."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    os.environ |= {
+        "OCMS_API_KEYS": ",".join(str(ApiKey(caller, hash_key(key))) for caller, key in KEYS.items()),
+        "OCMS_CAS_URL": f"http://127.0.0.1:{cas_port}",
+        "OCMS_CAS_API_KEY": CAS_KEY,
+    }
+    os.environ.setdefault("OCMS_LOG_FORMAT", "console")  # for a person at a terminal
+    settings = load_settings()
+    configure_logging(settings.log_format)
+    _prepare(settings)
+    with _running(f"serve --port {port}", f"mock-cas --port {cas_port} --vehicles {VEHICLES}", "jobs loop") as parts:
+        for wanted in (cas_port, port):
+            _wait_for(wanted, parts, stop)
+        with _running(f"jobs run {NAME}") as refresh:
+            while refresh[0].poll() is None and not stop.wait(0.1):
+                _require_alive(parts)
+        if not stop.is_set():
+            _say(port, cas_port)
+        while not stop.wait(0.2):
+            _require_alive(parts)
+
+
+def _prepare(settings: Settings) -> None:
+    database = connect(settings.database_url)
+    schema.upgrade(database)
+    with database.writing() as conn:
+        if not has_notices(conn):
+            seed_notices(conn, NOTICES, lambda _: None)
+            seed_vehicles(conn, VEHICLES)
+        set_dayend_flag(conn, settings.business_date(utc_now()), "Y")
+    database.close()
+
+
+@contextmanager
+def _running(*commands: str) -> Iterator[list[subprocess.Popen[bytes]]]:
+    parts: list[subprocess.Popen[bytes]] = []
+    try:
+        for command in commands:
+            parts.append(subprocess.Popen([sys.executable, "-m", "ocms", *command.split()]))  # noqa: PERF401, S603  # our own commands; each started one must be stopped
+        yield parts
+    finally:
+        for part in parts:
+            part.terminate()
+        deadline = time.monotonic() + STOP_SECONDS
+        for part in parts:
+            try:
+                part.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                part.kill()
+                part.wait()
+
+
+def _wait_for(port: int, parts: list[subprocess.Popen[bytes]], stop: threading.Event) -> None:
+    for _ in range(START_SECONDS * 10):
+        _require_alive(parts)
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0 or stop.wait(0.1):
+                return
+    raise OperatorError(f"nothing answers on port {port} after {START_SECONDS} seconds; see the lines above")
+
+
+def _require_alive(parts: list[subprocess.Popen[bytes]]) -> None:
+    for part in parts:
+        if part.poll() is not None:
+            command = " ".join(map(str, part.args[2:]))  # type: ignore[index]  # `_running` gives a list
+            raise OperatorError(f"'{command}' has stopped with exit code {part.returncode}; see the lines above")
+
+
+def _say(port: int, cas_port: int) -> None:
+    print(  # noqa: T201
+        f"""
+OCMS      http://127.0.0.1:{port}   read and try it: http://127.0.0.1:{port}/docs
+mock CAS  http://127.0.0.1:{cas_port}   read it: http://127.0.0.1:{cas_port}/docs
+keys      X-API-Key: {KEYS["CAS"]} for CAS, {KEYS["PLUS"]} for PLUS
+Day-end is set for today, so court notices can be updated. Press Ctrl-C to stop.
+""",
+        flush=True,
+    )

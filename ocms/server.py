@@ -1,0 +1,59 @@
+"""Running an ASGI app on uvicorn."""
+
+import socket
+from contextlib import suppress
+from typing import Any
+
+import structlog
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.supervisors import Multiprocess
+
+from ocms.errors import OperatorError
+
+_log = structlog.get_logger(__name__)
+
+SHUTDOWN_SECONDS = 3
+"""How long requests in flight may take when the server stops."""
+
+
+def serve(app: ASGIApp | str, host: str, port: int, workers: int = 1) -> None:
+    """Serve an app until SIGINT or SIGTERM; an app for several workers is given as the path of its factory.
+
+    Raises OperatorError when the address cannot be used.
+    """
+    listener = _listen(host, port)
+    _log.info("serving", host=host, port=port, workers=workers)
+    config = server_config(app, workers=workers, factory=isinstance(app, str))
+    if workers > 1:
+        Multiprocess(config, sockets=[listener]).run()
+    else:
+        with suppress(KeyboardInterrupt):  # uvicorn has stopped in good order and passes Ctrl-C on
+            uvicorn.Server(config).run(sockets=[listener])
+
+
+def server_config(app: ASGIApp | str, **options: Any) -> uvicorn.Config:
+    """Return how uvicorn runs our apps: our own logs, no banner, no web sockets."""
+    return uvicorn.Config(
+        app,
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        ws="none",
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        **options,
+    )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(2048)
+    except OSError as error:
+        raise OperatorError(f"cannot listen on {host}:{port}: {error.strerror}; choose another port") from error
+    listener.set_inheritable(True)
+    return listener

@@ -1,0 +1,44 @@
+"""Checking and exporting the contracts."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import yaml
+from openapi_spec_validator import OpenAPIV30SpecValidator
+
+from ocms.contract import MEDIA_TYPE, Contract
+
+
+def export(contract: Contract, form: str) -> bytes:
+    """Return the document that partners and gateways import; the same bytes each time."""
+    document = contract.published()
+    if form == "json":
+        return msgspec.json.format(msgspec.json.encode(document)) + b"\n"
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120).encode()
+
+
+def problems(contract: Contract) -> Iterator[str]:
+    """Yield what is wrong with a contract, one line each: against OpenAPI 3.0, and examples against their schemas."""
+    for error in OpenAPIV30SpecValidator(contract.document).iter_errors():
+        yield f"{'/'.join(map(str, error.absolute_path))}: {error.message}"
+    for place, schema, example in examples(contract):
+        for fault in contract.validator(schema).faults(example):
+            yield f"{place}{fault['field']}: {fault['message']}"
+
+
+def examples(contract: Contract) -> Iterator[tuple[str, dict[str, Any], Any]]:
+    """Yield each example of a body: its place, its schema and its value.
+
+    A request body that is validated record by record is there to show bad records, so only its answers are yielded.
+    """
+    for path, methods in contract.document["paths"].items():
+        for method, operation in methods.items():
+            bodies = {"requestBody": operation["requestBody"], **operation["responses"]}
+            rules = contract.operations[operation["operationId"]].body
+            if rules is not None and rules.record is not None:
+                del bodies["requestBody"]
+            for part, body in bodies.items():
+                content = body["content"][MEDIA_TYPE]
+                for name, example in content["examples"].items():
+                    yield f"{method} {path} {part} {name}", content["schema"], example["value"]

@@ -1,0 +1,3 @@
+"""The fixtures, by concern: see tests/fixtures/."""
+
+pytest_plugins = ["fixtures.settings", "fixtures.logs", "fixtures.database", "fixtures.servers", "fixtures.alerts"]
