@@ -1,0 +1,304 @@
+"""API 2 (section 1.3 of the source document)."""
+
+from datetime import date, datetime
+from decimal import Decimal
+
+import msgspec
+import pytest
+
+from db import tables
+from db.dayend import set_dayend_flag
+from ocms.rules import SINGAPORE
+
+SUCCESS = {"data": {"appCode": "OCMS-2000", "message": "Success"}}
+INVALID = "Invalid data provided for one or more notices."
+UNKNOWN = "One or more notice numbers could not be found."
+BROKEN = "Something went wrong. Please try again later."
+TODAY = date(2026, 6, 30)
+
+
+@pytest.fixture(autouse=True)
+def after_dayend(database):
+    """The day-end flag of today is set, unless a test takes it back."""
+    with database.writing() as conn:
+        set_dayend_flag(conn, TODAY, "Y")
+
+
+def send(cas, *records):
+    return cas.call("updateCourtNotices", list(records))
+
+
+def failures(answer):
+    return [(f["index"], f["notice_no"], f["appCode"]) for f in answer.json()["data"]["failed"]]
+
+
+@pytest.mark.source("1.3", "Success: the batch is received and validated")
+@pytest.mark.source("1.3", "Success: all notices are updated")
+@pytest.mark.source("1.3", "Success: CAS receives a success response")
+def test_a_good_batch_updates_every_field_of_every_notice(cas, add_notice, row_of, clock):
+    add_notice("N1", last_processing_stage="CRT")
+    add_notice("N2", atoms_flag="Y", amount_payable=Decimal("12.50"))
+    answer = send(
+        cas,
+        {
+            "notice_no": "N1",
+            "suspension_type": "TS",
+            "last_eburar_update": "20260630-A",
+            "atoms_flag": "Y",
+            "last_processing_date": "2026-06-30T15:15:00Z",
+            "next_processing_stage": "CRC",
+            "amount_payable": 185.5,
+            "payment_allowance": "Y",
+            "epr_reason_of_suspension": "APP",
+        },
+        {"notice_no": "N2", "next_processing_stage": "CRC"},
+    )
+    assert (answer.status_code, answer.json()) == (200, SUCCESS)
+    now = clock.now.astimezone(SINGAPORE)
+    first = row_of(tables.valid_offence_notice, "N1")
+    assert first == first | {
+        "suspension_type": "TS",
+        "atoms_flag": "Y",
+        "last_processing_stage": "CRT",
+        "last_processing_date": datetime(2026, 6, 30, 23, 15, tzinfo=SINGAPORE),
+        "next_processing_stage": "CRC",
+        "amount_payable": Decimal("185.50"),
+        "epr_reason_of_suspension": "APP",
+        "cre_user_id": "test",
+        "upd_date": now,
+        "upd_user_id": "CAS",
+    }
+    detail = row_of(tables.offence_notice_detail, "N1")
+    assert detail == detail | {"last_eburar_update": "20260630-A", "payment_allowance_flag": "Y", "upd_user_id": "CAS"}
+    second = row_of(tables.valid_offence_notice, "N2")
+    assert second == second | {"next_processing_stage": "CRC", "atoms_flag": "Y", "amount_payable": Decimal("12.50")}
+    assert row_of(tables.offence_notice_detail, "N2")["upd_date"] is None
+
+
+def test_an_absent_field_stays_and_null_clears(cas, add_notice, row_of):
+    add_notice("N1", suspension_type="TS", atoms_flag="Y", last_processing_date=datetime(2026, 5, 1, tzinfo=SINGAPORE))
+    assert send(cas, {"notice_no": "N1", "suspension_type": None, "last_processing_date": None}).status_code == 200
+    stored = row_of(tables.valid_offence_notice, "N1")
+    assert (stored["suspension_type"], stored["last_processing_date"], stored["atoms_flag"]) == (None, None, "Y")
+
+
+@pytest.mark.parametrize("text", ["0.01", "99999999.99", "70", "70.0", "7e1", "70.00", "0", "4.35", "1.1E2"])
+def test_amounts_are_stored_exactly_however_they_are_written(cas, add_notice, row_of, text):
+    add_notice("N1", amount_payable=Decimal("1.00"))
+    answer = cas.post("/v1/updateCourtNotices", content=f'[{{"notice_no":"N1","amount_payable":{text}}}]')
+    assert answer.status_code == 200, answer.text
+    assert str(row_of(tables.valid_offence_notice, "N1")["amount_payable"]) == f"{Decimal(text):.2f}"
+
+
+@pytest.mark.parametrize(
+    ("text", "local"),
+    [
+        ("2026-06-30T23:15:00+08:00", datetime(2026, 6, 30, 23, 15, tzinfo=SINGAPORE)),
+        ("2026-06-30T15:15:00Z", datetime(2026, 6, 30, 23, 15, tzinfo=SINGAPORE)),
+        ("2026-06-30t15:15:00.5z", datetime(2026, 6, 30, 23, 15, 0, 500_000, tzinfo=SINGAPORE)),
+        ("2026-06-30T10:15:00-05:00", datetime(2026, 6, 30, 23, 15, tzinfo=SINGAPORE)),
+        ("0001-01-01T08:00:00+08:00", datetime(1, 1, 1, 8, tzinfo=SINGAPORE)),
+    ],
+)
+def test_dates_are_taken_with_any_offset(cas, add_notice, row_of, text, local):
+    add_notice("N1")
+    assert send(cas, {"notice_no": "N1", "last_processing_date": text}).status_code == 200
+    assert row_of(tables.valid_offence_notice, "N1")["last_processing_date"] == local
+
+
+def test_a_notice_without_a_detail_row_gets_one_when_the_record_needs_it(cas, add_notice, row_of, rows):
+    add_notice("N1", detail=False)
+    add_notice("N2", detail=False)
+    assert send(cas, {"notice_no": "N1", "payment_allowance": "Y"}, {"notice_no": "N2", "atoms_flag": "Y"}).is_success
+    detail = row_of(tables.offence_notice_detail, "N1")
+    assert (detail["payment_allowance_flag"], detail["cre_user_id"]) == ("Y", "CAS")
+    assert len(rows(tables.offence_notice_detail)) == 1
+
+
+def test_sending_a_batch_again_changes_nothing_more(cas, add_notice, rows, clock):
+    add_notice("N1")
+    batch = [{"notice_no": "N1", "atoms_flag": "Y", "amount_payable": 10, "payment_allowance": "N"}]
+    assert send(cas, *batch).json() == SUCCESS
+    before = rows(tables.valid_offence_notice), rows(tables.offence_notice_detail)
+    clock.move(hours=1)
+    assert send(cas, *batch).json() == SUCCESS
+    assert (rows(tables.valid_offence_notice), rows(tables.offence_notice_detail)) == before
+
+
+@pytest.mark.source("1.3", "Partial Batch Failure")
+@pytest.mark.source("1.3", "Validation Error OCMS-4022")
+def test_a_bad_record_never_fails_the_batch(cas, add_notice, row_of):
+    add_notice("N1")
+    add_notice("N2")
+    answer = send(
+        cas,
+        {"notice_no": "N1", "atoms_flag": "Y"},
+        {"notice_no": "N2", "amount_payable": 70.005},
+        {"notice_no": "X1", "atoms_flag": "Y"},
+        {"notice_no": "N 1", "atoms_flag": "Y"},
+        "N1",
+    )
+    assert answer.status_code == 207
+    data = answer.json()["data"]
+    assert (data["appCode"], data["message"], data["succeeded"]) == ("OCMS-4022", INVALID, ["N1"])
+    assert data["correlationId"] == answer.headers["X-Correlation-ID"]
+    assert failures(answer) == [
+        (1, "N2", "OCMS-4022"),
+        (2, "X1", "OCMS-4004"),
+        (3, None, "OCMS-4022"),
+        (4, None, "OCMS-4022"),
+    ]
+    assert [f["message"] for f in data["failed"]] == [INVALID, UNKNOWN, INVALID, INVALID]
+    assert data["failed"][0]["errors"] == [{"field": "/amount_payable", "message": "value is not a multiple of 0.01"}]
+    assert row_of(tables.valid_offence_notice, "N1")["atoms_flag"] == "Y"
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({}, ""),
+        ({"suspension_type": "XX"}, "/suspension_type"),
+        ({"suspension_type": "ts"}, "/suspension_type"),
+        ({"amount_payable": None}, "/amount_payable"),
+        ({"amount_payable": "70.00"}, "/amount_payable"),
+        ({"amount_payable": -0.01}, "/amount_payable"),
+        ({"amount_payable": 100000000}, "/amount_payable"),
+        ({"amount_payable": 70.001}, "/amount_payable"),
+        ({"last_processing_date": "2026-06-30"}, "/last_processing_date"),
+        ({"last_processing_date": "2026-06-30T23:15:00"}, "/last_processing_date"),
+        ({"last_processing_date": "2026-02-30T23:15:00Z"}, "/last_processing_date"),
+        ({"last_processing_date": "2026-06-30 23:15:00Z"}, "/last_processing_date"),
+        ({"last_processing_date": "9999-12-31T23:00:00Z"}, "/last_processing_date"),
+        ({"atoms_flag": ""}, "/atoms_flag"),
+        ({"atoms_flag": "é"}, "/atoms_flag"),
+        ({"atoms_flag": "Y\x00"}, "/atoms_flag"),
+        ({"atoms_flag": "Y" * 51}, "/atoms_flag"),
+        ({"atoms_flag": True}, "/atoms_flag"),
+        ({"payment_allowance_flag": "Y"}, "/payment_allowance_flag"),
+        ({"amount_paid": 70}, "/amount_paid"),
+        ({"a/b~c": 1}, "/a~1b~0c"),
+    ],
+)
+def test_a_record_that_is_not_as_the_contract_says_names_the_field(cas, add_notice, rows, change, field):
+    add_notice("N1")
+    before = rows(tables.valid_offence_notice)
+    answer = send(cas, {"notice_no": "N1", **change})
+    assert answer.status_code == 422
+    (failed,) = answer.json()["data"]["failed"]
+    assert failed["notice_no"] == "N1"
+    assert field in [fault["field"] for fault in failed["errors"]]
+    assert rows(tables.valid_offence_notice) == before
+
+
+def test_when_every_record_fails_the_answer_is_422(cas, add_notice):
+    add_notice("N1")
+    answer = send(cas, {"notice_no": "N1"}, {"atoms_flag": "Y"}, {"notice_no": "X1", "atoms_flag": "Y"})
+    assert answer.status_code == 422
+    assert answer.json()["data"]["succeeded"] == []
+    assert failures(answer) == [(0, "N1", "OCMS-4022"), (1, None, "OCMS-4022"), (2, "X1", "OCMS-4004")]
+
+
+def test_a_notice_that_is_twice_in_a_batch_fails_both_times(cas, add_notice, row_of):
+    add_notice("N1")
+    add_notice("N2")
+    answer = send(
+        cas,
+        {"notice_no": "N1", "atoms_flag": "Y"},
+        {"notice_no": "N2", "atoms_flag": "Y"},
+        {"notice_no": "N1", "atoms_flag": "XX", "amount_payable": -1},
+    )
+    assert failures(answer) == [(0, "N1", "OCMS-4022"), (2, "N1", "OCMS-4022")]
+    assert answer.json()["data"]["succeeded"] == ["N2"]
+    assert row_of(tables.valid_offence_notice, "N1")["atoms_flag"] is None
+
+
+@pytest.mark.source("1.3", "Success: the changes persist record by record")
+def test_a_record_that_cannot_be_written_leaves_the_others_written(cas, add_notice, row_of, refuse_writes, logs):
+    for notice_no in ("N1", "N2", "N3", "N4"):
+        add_notice(notice_no)
+    refuse_writes(tables.offence_notice_detail, "N3")
+    answer = send(
+        cas, *({"notice_no": n, "atoms_flag": "Y", "payment_allowance": "Y"} for n in ("N1", "N2", "N3", "N4"))
+    )
+    assert answer.status_code == 207
+    assert failures(answer) == [(2, "N3", "OCMS-5000")]
+    assert answer.json()["data"]["failed"][0]["message"] == BROKEN
+    assert answer.json()["data"]["succeeded"] == ["N1", "N2", "N4"]
+    flags = {n: row_of(tables.valid_offence_notice, n)["atoms_flag"] for n in ("N1", "N2", "N3", "N4")}
+    assert flags == {"N1": "Y", "N2": "Y", "N3": None, "N4": "Y"}, "a record is written whole or not at all"
+    assert [line["notice_no"] for line in logs("not_updated")] == ["N3"]
+
+
+@pytest.mark.source("1.3", '"Dayend" Flag Condition Not Met')
+@pytest.mark.parametrize("flag", [None, "N"])
+def test_before_dayend_nothing_is_written(cas, add_notice, rows, database, flag):
+    add_notice("N1")
+    with database.writing() as conn:
+        conn.execute(tables.dayend.delete())
+        set_dayend_flag(conn, date(2026, 6, 29), "Y")
+        if flag:
+            set_dayend_flag(conn, TODAY, flag)
+    before = rows(tables.valid_offence_notice)
+    answer = send(cas, {"notice_no": "N1", "atoms_flag": "Y"})
+    assert answer.status_code == 409
+    data = answer.json()["data"]
+    assert data["appCode"] == "OCMS-4009"
+    assert data["message"] == "Court notices can be updated only after day-end. Please try again later."
+    assert rows(tables.valid_offence_notice) == before
+
+
+def test_before_dayend_a_bad_batch_is_told_to_come_later_as_well(cas, database):
+    with database.writing() as conn:
+        set_dayend_flag(conn, TODAY, "N")
+    assert send(cas, {"notice_no": "N1"}).status_code == 409
+
+
+def test_the_business_date_is_the_one_of_singapore(cas, add_notice, clock):
+    add_notice("N1")
+    clock.move(hours=2)  # 16:30 on 30 June in London, half past midnight on 1 July in Singapore
+    assert send(cas, {"notice_no": "N1", "atoms_flag": "Y"}).status_code == 409
+
+
+@pytest.mark.parametrize(
+    ("window", "status"),
+    [
+        ("22:00-23:00", 200),
+        ("22:30-22:31", 200),
+        ("22:00-22:30", 409),
+        ("23:00-23:59", 409),
+        ("22:00-06:00", 200),
+        ("23:00-06:00", 409),
+    ],
+)
+def test_outside_its_window_a_batch_is_refused(callers, add_notice, window, status):
+    add_notice("N1")
+    cas, _ = callers(dayend_window=window)
+    assert send(cas, {"notice_no": "N1", "atoms_flag": "Y"}).status_code == status
+
+
+@pytest.mark.parametrize(
+    "body", [{}, [], "N1", 1, None, {"notice_no": "N1", "atoms_flag": "Y"}, [1, "N1"], [[{"notice_no": "N1"}]]]
+)
+def test_a_body_that_is_no_array_of_objects_is_a_bad_request(cas, body):
+    answer = cas.post("/v1/updateCourtNotices", content=msgspec.json.encode(body))
+    assert answer.status_code == 400
+    assert answer.json()["data"]["appCode"] == "OCMS-4000"
+
+
+def test_ten_thousand_records_are_taken_in_one_call_and_no_more(cas, add_notice):
+    add_notice("N1")
+    batch = [{"notice_no": f"N{number}", "atoms_flag": "Y"} for number in range(10_000)]
+    answer = send(cas, *batch)
+    assert answer.status_code == 207
+    assert answer.json()["data"]["succeeded"] == ["N1"]
+    assert len(answer.json()["data"]["failed"]) == 9_999
+    assert send(cas, *batch, {"notice_no": "N10000", "atoms_flag": "Y"}).status_code == 400
+
+
+@pytest.mark.source("1.3", "General Server Error OCMS-5000")
+def test_a_failure_of_the_database_tells_no_detail(cas, drop_table):
+    drop_table(tables.dayend)
+    answer = send(cas, {"notice_no": "N1", "atoms_flag": "Y"})
+    assert answer.status_code == 500
+    assert answer.json()["data"]["message"] == BROKEN
+    assert "dayend" not in answer.text
