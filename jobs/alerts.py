@@ -15,13 +15,21 @@ def send_alert(urls: Sequence[str], title: str, text: str) -> bool:
     if not urls:
         _log.warning("alert_not_sent", title=title, reason="OCMS_ALERT_URLS is empty")
         return False
-    import apprise  # noqa: PLC0415  # takes half a second, and most runs send nothing
-
-    sent = True
-    for number, url in enumerate(urls, start=1):
-        channel = apprise.Apprise()
-        taken = channel.add(url) and channel.notify(body=text, title=title, notify_type=apprise.NotifyType.FAILURE)
-        if not taken:
+    taken = [_send(url, title, text) for url in urls]
+    for number, sent in enumerate(taken, start=1):
+        if not sent:
             _log.error("alert_failed", title=title, channel=number)  # not the URL: it may hold a password
-            sent = False
-    return sent
+    return all(taken)
+
+
+def _send(url: str, title: str, text: str) -> bool:
+    try:
+        import apprise  # noqa: PLC0415  # takes half a second, and most runs send nothing
+
+        channel = apprise.Apprise()
+        return bool(
+            channel.add(url) and channel.notify(body=text, title=title, notify_type=apprise.NotifyType.FAILURE)
+        )
+    except Exception as error:  # noqa: BLE001  # whatever a channel does, the job goes on
+        _log.error("alert_broken", error=type(error).__name__)
+        return False

@@ -46,8 +46,8 @@ def refresh_vip_vehicles(  # noqa: PLR0913  # what the job needs, each given onc
             count = replace_vip_vehicles(conn, vehicles, NAME, now())
             finish_run(conn, run_id, now(), SUCCEEDED, row_count=count)
     except Exception as error:
-        _tell(error, alert)
         _record_failure(database, run_id, error, now())
+        _tell(error, alert)
         if isinstance(error, RefreshError):
             raise
         raise RefreshError(f"the VIP list was not replaced: {error}") from error

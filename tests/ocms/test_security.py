@@ -1,0 +1,84 @@
+"""Who may call what: as the contract says."""
+
+import pytest
+
+from fixtures.settings import CAS_KEY, PLUS_KEY
+from ocms.contract import Contract
+from ocms.keys import ApiKey, KeyRing, create_key, hash_key
+from ocms.settings import load_settings
+from ocms.app import create_app
+from ocms.errors import OperatorError
+
+CONTRACT = Contract.load("ocms")
+KEYS = {"CAS": CAS_KEY, "PLUS": PLUS_KEY}
+
+
+def owners(operation):
+    """The callers whose keys an operation takes, read from the document itself."""
+    definition = CONTRACT.document["paths"][operation.path][operation.method]
+    schemes = CONTRACT.document["components"]["securitySchemes"]
+    return {schemes[name]["x-ocms-caller"] for requirement in definition["security"] for name in requirement}
+
+
+OPERATIONS = list(CONTRACT.operations.values())
+
+
+def code_of(answer):
+    return answer.status_code, answer.json()["data"]["appCode"]
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.operation_id)
+def test_each_operation_takes_the_keys_of_its_callers_only(cas, operation):
+    for caller, key in KEYS.items():
+        answer = cas.post(operation.path, content=b"{", headers={"X-API-Key": key})
+        assert code_of(answer) == ((400, "OCMS-4000") if caller in owners(operation) else (403, "OCMS-4003"))
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.operation_id)
+@pytest.mark.parametrize("key", ["wrong", "", CAS_KEY.upper(), CAS_KEY + " x", CAS_KEY[:-1], "é".encode(), "x" * 60_000])
+def test_a_wrong_key_is_refused_before_the_body_is_looked_at(cas, operation, key):
+    answer = cas.post(operation.path, content=b"{", headers={"X-API-Key": key})
+    assert code_of(answer) == (401, "OCMS-4001")
+    assert answer.headers["WWW-Authenticate"] == "ApiKey"
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.operation_id)
+def test_a_key_in_another_place_is_no_key(cas, operation):
+    del cas.headers["X-API-Key"]
+    for answer in (
+        cas.post(operation.path, content=b"{"),
+        cas.post(operation.path, content=b"{", params={"X-API-Key": CAS_KEY}),
+        cas.post(operation.path, content=b"{", headers={"Cookie": f"X-API-Key={CAS_KEY}"}),
+        cas.post(operation.path, content=b"{", headers={"Authorization": f"Bearer {CAS_KEY}"}),
+        cas.post(operation.path, content=b"{", headers=[("X-API-Key", CAS_KEY), ("X-API-Key", "wrong")]),
+    ):
+        assert code_of(answer) == (401, "OCMS-4001")
+
+
+def test_a_new_key_works_by_its_hash():
+    key = create_key()
+    assert len(key) >= 43
+    assert key != create_key()
+    ring = KeyRing([ApiKey("PLUS", hash_key("other")), ApiKey("CAS", hash_key(key))])
+    assert ring.caller_of(key) == "CAS"
+    assert ring.caller_of(hash_key(key)) is None
+
+
+def test_a_caller_can_have_several_keys(database_url):
+    settings = load_settings(api_keys=f"CAS:{hash_key('old')}, CAS:{hash_key('new')}")
+    ring = KeyRing(settings.api_keys)
+    assert [ring.caller_of(key) for key in ("old", "new", "older")] == ["CAS", "CAS", None]
+
+
+@pytest.mark.parametrize(
+    ("keys", "text"),
+    [
+        ("", "OCMS_API_KEYS is empty: make a key with 'ocms keys create CALLER' and set its hash"),
+        (f"LTA:{'0' * 64}", "OCMS_API_KEYS names LTA; the contract knows only CAS, PLUS"),
+    ],
+)
+def test_without_usable_keys_there_is_no_app(make_settings, keys, text):
+    settings = make_settings().model_copy(update={"api_keys": load_settings(api_keys=keys).api_keys})
+    with pytest.raises(OperatorError) as raised:
+        create_app(settings)
+    assert str(raised.value) == text

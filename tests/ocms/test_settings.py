@@ -1,0 +1,79 @@
+"""The settings: each wrong value stops the start with one line that names it."""
+
+from datetime import UTC, datetime, time
+
+import pytest
+
+from ocms.errors import OperatorError
+from ocms.settings import Settings, load_settings
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("OCMS_API_KEYS", "CAS", "OCMS_API_KEYS must be CALLER:HASH,CALLER:HASH as printed by 'ocms keys create CALLER'"),
+        ("OCMS_API_KEYS", "cas:" + "0" * 64, "OCMS_API_KEYS must be CALLER:HASH"),
+        ("OCMS_CAS_URL", "cas.example.gov.sg", "OCMS_CAS_URL must be a web address such as https://cas.example.gov.sg"),
+        ("OCMS_CAS_TIMEOUT", "0", "OCMS_CAS_TIMEOUT input should be greater than 0"),
+        ("OCMS_CAS_ATTEMPTS", "many", "OCMS_CAS_ATTEMPTS input should be a valid integer"),
+        ("OCMS_VIP_REFRESH_AT", "2am", "OCMS_VIP_REFRESH_AT must be a time of day as HH:MM, such as 02:00"),
+        ("OCMS_VIP_REFRESH_AT", "24:00", "OCMS_VIP_REFRESH_AT must be a time of day"),
+        ("OCMS_VIP_MIN_SHARE", "50", "OCMS_VIP_MIN_SHARE input should be less than or equal to 1"),
+        ("OCMS_TIMEZONE", "Singapore Time", "OCMS_TIMEZONE must be a time zone such as Asia/Singapore"),
+        ("OCMS_TIMEZONE", "../../etc/passwd", "OCMS_TIMEZONE must be a time zone"),
+        ("OCMS_DAYEND_WINDOW", "22:00", "OCMS_DAYEND_WINDOW must be two different times as HH:MM-HH:MM"),
+        ("OCMS_DAYEND_WINDOW", "22:00-22:00", "OCMS_DAYEND_WINDOW must be two different times"),
+        ("OCMS_DAYEND_WINDOW", "22:00-25:00", "OCMS_DAYEND_WINDOW must be a time of day"),
+        ("OCMS_LOG_FORMAT", "xml", "OCMS_LOG_FORMAT input should be 'json' or 'console'"),
+    ],
+)
+def test_a_wrong_value_is_told_in_one_line_that_names_it(monkeypatch, name, value, text):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(OperatorError) as raised:
+        load_settings()
+    assert str(raised.value).startswith(text)
+    assert "\n" not in str(raised.value)
+
+
+def test_the_settings_of_the_design_have_these_defaults():
+    settings = load_settings()
+    assert settings.database_url == "sqlite:///var/ocms.db"
+    assert settings.vip_refresh_at == "02:00"
+    assert settings.timezone == "Asia/Singapore"
+    assert settings.dayend_window is None
+    assert settings.vip_min_share == 0.5
+    assert (settings.api_keys, settings.alert_urls, settings.log_format) == ([], [], "json")
+
+
+def test_settings_come_from_the_environment_or_a_file(monkeypatch, tmp_path):
+    (tmp_path / ".env").write_text("OCMS_TIMEZONE=Asia/Tokyo\nOCMS_VIP_REFRESH_AT=03:15\nPATH_OF_ANOTHER=x\n")
+    monkeypatch.setenv("OCMS_VIP_REFRESH_AT", "04:30")
+    monkeypatch.setenv("OCMS_DAYEND_WINDOW", "22:00-06:00")
+    monkeypatch.setenv("OCMS_ALERT_URLS", "json://a/ json://b/")
+    monkeypatch.setenv("OCMS_CAS_URL", "https://cas.example.gov.sg/")
+    settings = load_settings()
+    assert (settings.timezone, settings.vip_refresh_at) == ("Asia/Tokyo", "04:30")
+    assert settings.dayend_window == (time(22), time(6))
+    assert settings.alert_urls == ["json://a/", "json://b/"]
+    assert settings.cas_url == "https://cas.example.gov.sg"
+
+
+def test_the_key_of_cas_is_never_shown(monkeypatch):
+    monkeypatch.setenv("OCMS_CAS_API_KEY", "top-secret")
+    assert "top-secret" not in repr(load_settings())
+
+
+def test_the_business_date_follows_the_zone_not_the_host():
+    instant = datetime(2026, 6, 30, 16, 30, tzinfo=UTC)
+    assert load_settings().business_date(instant).isoformat() == "2026-07-01"
+    assert load_settings(timezone="UTC").business_date(instant).isoformat() == "2026-06-30"
+
+
+def test_each_setting_says_what_it_is():
+    import ast
+    import inspect
+
+    body = ast.parse(inspect.getsource(Settings)).body[0].body
+    for field, after in zip(body, [*body[1:], None], strict=True):
+        if isinstance(field, ast.AnnAssign):
+            assert isinstance(after, ast.Expr), f"{field.target.id} has no description"
