@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -67,31 +68,31 @@ def savepoint(conn: Connection) -> Iterator[Connection]:
 
 def connect(url: str) -> Database:
     """Return the database at a URL; no connection is made yet. Raises OperatorError when it is no such URL."""
+    path = sqlite_path(url)
+    if url.startswith("sqlite") and path is None:
+        raise OperatorError("OCMS_DATABASE_URL must name a file, such as sqlite:///var/ocms.db")
     try:
-        engine = create_engine(url, pool_pre_ping=sqlite_path(url) is None, **POOL)
+        engine = create_engine(url, pool_pre_ping=path is None, **POOL)
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError, TypeError) as error:
         raise OperatorError(
             "OCMS_DATABASE_URL must be an SQLAlchemy URL such as sqlite:///var/ocms.db or mssql+pyodbc://…"
         ) from error
-    if engine.dialect.name == "sqlite":
-        path = sqlite_path(url)
-        if path is None:
-            raise OperatorError("OCMS_DATABASE_URL must name a file, such as sqlite:///var/ocms.db")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OperatorError(
-                f"OCMS_DATABASE_URL: cannot create the folder {path.parent}: {error.strerror}"
-            ) from None
-        event.listen(engine, "connect", _open_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
-    elif engine.dialect.name != "mssql":
-        raise OperatorError(f"OCMS_DATABASE_URL: {engine.dialect.name} is not supported, only sqlite and mssql+pyodbc")
+    if path is not None:
+        _prepare_sqlite(engine, path)
+    elif engine.dialect.name == "mssql":
+        engine.dialect.dbapi.pooling = False  # type: ignore[union-attr]  # pyodbc: SQLAlchemy's own pool is the only one
     else:
-        import pyodbc  # noqa: PLC0415  # needs the system's ODBC, which SQLite users lack
-
-        pyodbc.pooling = False  # SQLAlchemy's own pool is the only one
+        raise OperatorError(f"OCMS_DATABASE_URL: {engine.dialect.name} is not supported, only sqlite and mssql+pyodbc")
     return Database(engine)
+
+
+def _prepare_sqlite(engine: Engine, path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OperatorError(f"OCMS_DATABASE_URL: cannot create the folder {path.parent}: {error.strerror}") from None
+    event.listen(engine, "connect", _open_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
 
 
 def _open_sqlite(connection: Any, _: Any) -> None:

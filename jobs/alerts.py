@@ -27,9 +27,7 @@ def _send(url: str, title: str, text: str) -> bool:
         import apprise  # noqa: PLC0415  # takes half a second, and most runs send nothing
 
         channel = apprise.Apprise()
-        return bool(
-            channel.add(url) and channel.notify(body=text, title=title, notify_type=apprise.NotifyType.FAILURE)
-        )
+        return bool(channel.add(url) and channel.notify(body=text, title=title, notify_type=apprise.NotifyType.FAILURE))
     except Exception as error:  # noqa: BLE001  # whatever a channel does, the job goes on
         _log.error("alert_broken", error=type(error).__name__)
         return False

@@ -59,7 +59,13 @@ def test_the_list_is_replaced_by_the_one_of_cas(refresh, mock_cas, old_list, row
     assert {vehicle["cre_date"] for vehicle in new} == {clock.now.astimezone(SINGAPORE)}
     assert new[0] == new[0] | {"vehicle_no": "SCB2E", "description": "Embassy vehicle", "status": "ACTIVE"}
     run = last_run(database)
-    assert run == run | {"job": NAME, "outcome": "succeeded", "row_count": 3, "started": clock.now, "finished": clock.now}
+    assert run == run | {
+        "job": NAME,
+        "outcome": "succeeded",
+        "row_count": 3,
+        "started": clock.now,
+        "finished": clock.now,
+    }
     assert webhook.alerts == []
 
 
@@ -100,9 +106,7 @@ def test_when_cas_is_unreachable_the_old_list_stays(refresh, old_list, rows, dat
         (Fault.TRUNCATED, "CAS cut its answer off"),
     ],
 )
-def test_a_bad_answer_leaves_the_old_list(
-    refresh, mock_cas, old_list, rows, database, webhook, logs, fault, reason
-):
+def test_a_bad_answer_leaves_the_old_list(refresh, mock_cas, old_list, rows, database, webhook, logs, fault, reason):
     url = mock_cas(4, fault)
     assert_refused(refresh, url, reason, old_list=old_list, rows=rows, database=database, webhook=webhook, logs=logs)
 

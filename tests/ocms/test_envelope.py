@@ -167,7 +167,9 @@ def test_after_a_refused_body_the_next_call_is_served(cas):
 def test_a_caller_that_hangs_up_does_no_harm(cas, logs):
     address = (cas.base_url.host, cas.base_url.port)
     with socket.create_connection(address) as caller:
-        head = f"POST /v1/updateCourtNotices HTTP/1.1\r\nHost: x\r\nX-API-Key: {CAS_KEY}\r\nContent-Length: 1000\r\n\r\n"
+        head = (
+            f"POST /v1/updateCourtNotices HTTP/1.1\r\nHost: x\r\nX-API-Key: {CAS_KEY}\r\nContent-Length: 1000\r\n\r\n"
+        )
         caller.sendall(head.encode() + b'[{"notice_no": "N1"')
     assert cas.call("getPaymentStatus", {"notice_nos": ["N1"]}).status_code == 200
     assert not logs("unexpected_error")

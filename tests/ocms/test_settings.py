@@ -11,7 +11,11 @@ from ocms.settings import Settings, load_settings
 @pytest.mark.parametrize(
     ("name", "value", "text"),
     [
-        ("OCMS_API_KEYS", "CAS", "OCMS_API_KEYS must be CALLER:HASH,CALLER:HASH as printed by 'ocms keys create CALLER'"),
+        (
+            "OCMS_API_KEYS",
+            "CAS",
+            "OCMS_API_KEYS must be CALLER:HASH,CALLER:HASH as printed by 'ocms keys create CALLER'",
+        ),
         ("OCMS_API_KEYS", "cas:" + "0" * 64, "OCMS_API_KEYS must be CALLER:HASH"),
         ("OCMS_CAS_URL", "cas.example.gov.sg", "OCMS_CAS_URL must be a web address such as https://cas.example.gov.sg"),
         ("OCMS_CAS_TIMEOUT", "0", "OCMS_CAS_TIMEOUT input should be greater than 0"),

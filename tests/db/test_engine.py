@@ -1,0 +1,160 @@
+"""Units of work, engine options and the translation of driver errors."""
+
+import os
+import threading
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import insert, select, text
+
+from db import schema, tables
+from db.engine import connect, savepoint
+from db.isolation import write_isolated
+from ocms.errors import DatabaseError, DatabaseUnavailableError, OperatorError
+
+sqlite_only = pytest.mark.skipif("OCMS_TEST_DATABASE_URL" in os.environ, reason="tests what is particular to SQLite")
+
+
+def add_flag(conn, day, flag="Y"):
+    conn.execute(text(f"INSERT INTO ocms_dayend VALUES ('2026-06-{day:02}', '{flag}')"))
+
+
+def count(database):
+    with database.reading() as conn:
+        return len(conn.execute(select(tables.dayend)).all())
+
+
+@sqlite_only
+def test_the_live_connection_has_the_options_that_keep_data_safe(database):
+    with database.reading() as conn:
+        options = {name: conn.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "synchronous")}
+        assert options == {"journal_mode": "wal", "synchronous": 2}
+        assert conn.exec_driver_sql("PRAGMA busy_timeout").scalar() == 5000
+
+
+def test_leaving_a_unit_of_work_commits_it_and_an_exception_rolls_it_back(database):
+    with database.writing() as conn:
+        add_flag(conn, 1)
+    with pytest.raises(ZeroDivisionError), database.writing() as conn:
+        add_flag(conn, 2)
+        raise ZeroDivisionError
+    assert count(database) == 1
+
+
+def test_a_savepoint_fails_by_itself(database):
+    with database.writing() as conn:
+        add_flag(conn, 1)
+        with pytest.raises(DatabaseError), savepoint(conn):
+            add_flag(conn, 2)
+            add_flag(conn, 1)
+        add_flag(conn, 3)
+    assert count(database) == 2
+
+
+@sqlite_only
+def test_a_reader_sees_one_state_of_the_data(database):
+    with database.writing() as conn:
+        add_flag(conn, 1)
+    with database.reading() as reader:
+        assert len(reader.execute(select(tables.dayend)).all()) == 1
+        with database.writing() as conn:
+            add_flag(conn, 2)
+        assert len(reader.execute(select(tables.dayend)).all()) == 1
+    assert count(database) == 2
+
+
+@sqlite_only
+def test_writers_wait_for_each_other(database):
+    def write(day):
+        with database.writing() as conn:
+            seen = len(conn.execute(select(tables.dayend)).all())
+            add_flag(conn, day, "Y" if seen % 2 else "N")
+
+    threads = [threading.Thread(target=write, args=(day,)) for day in range(1, 21)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with database.reading() as conn:
+        flags = [row.dayend_flag for row in conn.execute(select(tables.dayend))]
+    assert sorted(flags) == ["N"] * 10 + ["Y"] * 10
+
+
+def test_a_refused_statement_is_a_database_error_of_ours(database):
+    with pytest.raises(DatabaseError) as raised, database.writing() as conn:
+        conn.execute(insert(tables.dayend).values(business_date=None, dayend_flag="Y"))
+    assert not isinstance(raised.value, DatabaseUnavailableError)
+
+
+@sqlite_only
+def test_a_file_that_is_no_database_is_a_database_error(tmp_path):
+    (tmp_path / "x.db").write_bytes(b"nonsense" * 1000)
+    with pytest.raises(DatabaseError), connect(f"sqlite:///{tmp_path}/x.db").reading() as conn:
+        conn.execute(select(tables.dayend))
+
+
+@sqlite_only
+def test_a_file_that_cannot_be_opened_is_unavailable(tmp_path):
+    (tmp_path / "x.db").mkdir()
+    with pytest.raises(DatabaseUnavailableError), connect(f"sqlite:///{tmp_path}/x.db").reading() as conn:
+        conn.execute(select(tables.dayend))
+
+
+@pytest.mark.parametrize(
+    ("url", "text"),
+    [
+        ("nonsense", "OCMS_DATABASE_URL must be an SQLAlchemy URL"),
+        ("oracle:///x", "OCMS_DATABASE_URL"),
+        ("sqlite://", "OCMS_DATABASE_URL must name a file"),
+        ("sqlite:////proc/nowhere/x.db", "OCMS_DATABASE_URL: cannot create the folder /proc/nowhere"),
+    ],
+)
+def test_a_wrong_url_is_told_in_one_line(url, text):
+    with pytest.raises(OperatorError) as raised:
+        connect(url)
+    assert str(raised.value).startswith(text)
+    assert "\n" not in str(raised.value)
+
+
+@sqlite_only
+def test_a_database_that_is_not_migrated_is_told_with_what_to_do(tmp_path):
+    with pytest.raises(OperatorError, match="at schema none instead of 0001: run 'ocms db upgrade' first"):
+        schema.require_current(connect(f"sqlite:///{tmp_path}/new.db"))
+
+
+def test_the_migrations_build_the_tables_of_the_code(database):
+    with database.reading() as conn:
+        context = MigrationContext.configure(conn, opts={"version_table": schema.VERSION_TABLE})
+        assert compare_metadata(context, tables.metadata) == []
+
+
+def test_migrating_again_changes_nothing(database):
+    assert schema.upgrade(database) == schema.newest()
+
+
+@pytest.mark.parametrize("bad", [set(), {0}, {6}, {2, 3}, set(range(7))])
+def test_writing_isolated_leaves_out_only_what_cannot_be_written(database, bad):
+    calls = []
+
+    def write(conn, items):
+        calls.append(len(items))
+        for item in items:
+            add_flag(conn, item + 1, "X" if item in bad else "Y")
+
+    failed = write_isolated(database.writing, write, list(range(7)))
+    assert {item for item, _ in failed} == bad
+    assert count(database) == 7 - len(bad)
+    assert len(calls) == 1 or bad
+
+
+def test_an_unavailable_database_is_not_asked_again_for_each_item(database):
+    calls = []
+
+    def write(conn, items):
+        calls.append(len(items))
+        raise DatabaseUnavailableError("gone")
+
+    failed = write_isolated(database.writing, write, list(range(100)))
+    assert len(failed) == 100
+    assert calls == [100]
