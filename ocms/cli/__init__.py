@@ -79,7 +79,7 @@ def main() -> None:
     except (typer.Abort, KeyboardInterrupt):
         code = 130
     except typer.TyperException as error:
-        code = _fail(f"{error.format_message()} See 'ocms --help'.", error.exit_code)
+        code = _fail(f"{error.format_message().rstrip('.')}; see 'ocms --help'", error.exit_code)
     except (OperatorError, OcmsError) as error:
         code = _fail(str(error), 1)
     sys.exit(code or 0)

@@ -1,0 +1,308 @@
+"""The commands, as others script against them: real processes, their output and exit codes."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import httpx2
+import pytest
+import yaml
+
+from db import tables
+from ocms.keys import hash_key
+from ocms.mock_cas import DEMO_KEY
+
+
+def environment(database_url, **variables):
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("OCMS_")}
+    return clean | {"OCMS_DATABASE_URL": database_url, **variables}
+
+
+@pytest.fixture
+def ocms(database_url, tmp_path):
+    """Run a command to its end."""
+
+    def run(*arguments, **variables):
+        return subprocess.run(
+            [sys.executable, "-m", "ocms", *map(str, arguments)],
+            cwd=tmp_path,
+            env=environment(database_url, **variables),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture
+def start(database_url, tmp_path):
+    """Start a command that goes on; it is ended with the test."""
+    started = []
+
+    def run(*arguments, **variables):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ocms", *map(str, arguments)],
+            cwd=tmp_path,
+            env=environment(database_url, **variables),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for(port, process, seconds=20):
+    for _ in range(seconds * 20):
+        assert process.poll() is None, process.communicate()
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return f"http://127.0.0.1:{port}"
+        time.sleep(0.05)
+    raise AssertionError(f"nothing listens on {port}")
+
+
+def assert_one_line(result, code, text):
+    assert result.returncode == code, result.stderr
+    assert result.stderr.startswith("ocms: ")
+    assert result.stderr.count("\n") == 1
+    assert text in result.stderr
+
+
+COMMANDS = [
+    "demo",
+    "serve",
+    "mock-cas",
+    "jobs run",
+    "jobs loop",
+    "jobs history",
+    "db upgrade",
+    "db seed",
+    "dayend show",
+    "dayend set",
+    "spec check",
+    "spec export",
+    "keys create",
+]
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_each_command_explains_itself(ocms, command):
+    result = ocms(*command.split(), "--help")
+    assert result.returncode == 0
+    assert len(result.stdout.splitlines()) > 5
+
+
+def test_without_a_command_the_commands_are_listed(ocms):
+    result = ocms()
+    assert result.returncode == 0
+    for command in COMMANDS:
+        assert command.split()[0] in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["nonsense"], "No such command 'nonsense'"),
+        (["jobs"], "Missing command"),
+        (["serve", "--prot", "1"], "No such option: --prot"),
+        (["serve", "--port", "0"], "greater than or equal to 1"),
+        (["serve", "--workers", "none"], "valid integer"),
+        (["jobs", "run", "nonsense"], "the job must be one of refresh-vip-vehicles"),
+        (["dayend", "set", "maybe"], "the flag must be Y or N"),
+        (["dayend", "set", "Y", "--date", "yesterday"], "yesterday"),
+        (["keys", "create", "LTA"], "the caller must be one of CAS, PLUS"),
+        (["spec", "export", "plus"], "'plus' is not one of"),
+        (["mock-cas", "--fault", "fire"], "'fire' is not one of"),
+    ],
+)
+def test_a_wrong_command_is_told_in_one_line_with_exit_code_2(ocms, arguments, text):
+    assert_one_line(ocms(*arguments), 2, text)
+
+
+@pytest.mark.parametrize("command", ["serve", "jobs run refresh-vip-vehicles", "jobs history", "dayend show", "db seed"])
+def test_without_a_migrated_database_a_command_says_what_to_do(ocms, tmp_path, command):
+    keys = f"CAS:{hash_key('x')}"
+    result = ocms(*command.split(), OCMS_DATABASE_URL=f"sqlite:///{tmp_path}/new.db", OCMS_API_KEYS=keys)
+    assert_one_line(result, 1, "run 'ocms db upgrade' first")
+
+
+def test_the_server_does_not_start_without_keys(ocms):
+    assert_one_line(ocms("serve"), 1, "OCMS_API_KEYS is empty")
+
+
+def test_the_server_does_not_start_with_a_wrong_setting(ocms):
+    assert_one_line(ocms("serve", OCMS_TIMEZONE="Mars"), 1, "OCMS_TIMEZONE must be a time zone")
+
+
+def test_the_server_says_when_its_port_is_taken(ocms):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        result = ocms("serve", "--port", port, OCMS_API_KEYS=f"CAS:{hash_key('x')}")
+    assert_one_line(result, 1, f"cannot listen on 127.0.0.1:{port}: Address already in use; choose another port")
+
+
+def test_the_database_is_migrated_and_seeded(ocms, tmp_path):
+    url = f"sqlite:///{tmp_path}/deep/new.db"
+    result = ocms("db", "upgrade", OCMS_DATABASE_URL=url)
+    assert (result.returncode, result.stdout) == (0, "The schema is at revision 0001.\n")
+    result = ocms("db", "seed", "--notices", 30, "--vehicles", 7, OCMS_DATABASE_URL=url)
+    assert (result.returncode, result.stdout) == (0, "Inserted 30 notices and 7 VIP vehicles.\n")
+    assert "30/30" in result.stderr
+    again = ocms("db", "seed", OCMS_DATABASE_URL=url)
+    assert again.returncode == 1
+    assert "sample data goes into an empty one only" in again.stderr
+
+
+def test_the_dayend_flag_is_set_and_shown(ocms):
+    result = ocms("dayend", "set", "Y", "--date", "2026-06-30")
+    assert (result.returncode, result.stdout) == (0, "Day-end of 2026-06-30 is Y.\n")
+    assert ocms("dayend", "set", "N").returncode == 0
+    shown = ocms("dayend", "show").stdout
+    assert "2026-06-30" in shown
+    assert shown.splitlines()[-1].endswith(": N.")
+
+
+def test_a_key_is_made_that_works(ocms):
+    result = ocms("keys", "create", "PLUS")
+    assert result.returncode == 0
+    first, second = result.stdout.splitlines()
+    assert second.split()[-1] == f"PLUS:{hash_key(first.split()[-1])}"
+
+
+def test_the_contracts_are_checked(ocms):
+    result = ocms("spec", "check")
+    assert (result.returncode, result.stdout) == (0, "Both contracts are valid, and so are their examples.\n")
+
+
+@pytest.mark.parametrize("contract", ["ocms", "cas"])
+def test_a_contract_is_exported_the_same_in_both_formats(ocms, tmp_path, contract):
+    assert ocms("spec", "export", contract, "--format", "json", "-o", tmp_path / "x.json").returncode == 0
+    assert ocms("spec", "export", contract, "--format", "yaml", "-o", tmp_path / "x.yaml").returncode == 0
+    written = (tmp_path / "x.yaml").read_text()
+    assert yaml.safe_load(written) == json.loads((tmp_path / "x.json").read_text())
+    assert "x-ocms-" not in written
+    assert "&id" not in written
+    assert ocms("spec", "export", contract).stdout == written
+
+
+def test_an_export_that_cannot_be_written_is_told(ocms):
+    assert_one_line(ocms("spec", "export", "-o", "/nowhere/x.yaml"), 1, "cannot write /nowhere/x.yaml: No such file")
+
+
+def test_a_refresh_by_hand_tells_by_its_exit_code(ocms, mock_cas, rows, database):
+    url = mock_cas(3)
+    good = ocms("jobs", "run", "refresh-vip-vehicles", OCMS_CAS_URL=url, OCMS_CAS_API_KEY="a-key-of-ocms")
+    assert (good.returncode, good.stdout) == (0, "The VIP list was replaced; it has 3 vehicles now.\n"), good.stderr
+    bad = ocms("jobs", "run", "refresh-vip-vehicles", OCMS_CAS_URL=url, OCMS_CAS_API_KEY="wrong-key")
+    assert bad.returncode == 1
+    assert bad.stderr.splitlines()[-1] == "ocms: CAS answered with HTTP status 401"
+    assert "wrong-key" not in bad.stderr
+    assert len(rows(tables.vip_vehicle)) == 3
+    history = ocms("jobs", "history").stdout
+    assert [word for word in ("succeeded", "failed", "HTTP status 401") if word not in history] == []
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_server_serves_and_stops_within_five_seconds(start, workers, database):
+    port = free_port()
+    process = start("serve", "--port", port, "--workers", workers, OCMS_API_KEYS=f"CAS:{hash_key('x')}")
+    url = wait_for(port, process)
+    answer = httpx2.post(f"{url}/v1/getPaymentStatus", json={"notice_nos": ["X1"]}, headers={"X-API-Key": "x"}, timeout=20)
+    assert answer.json()["data"][0]["error"]["appCode"] == "OCMS-4004"
+    assert "server" not in answer.headers
+    stopped = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    _, log = process.communicate(timeout=10)
+    assert time.monotonic() - stopped < 5
+    assert "Traceback" not in log
+    assert {json.loads(line)["event"] for line in log.splitlines()} >= {"serving", "call"}
+
+
+def test_the_schedule_loop_says_what_is_planned_and_stops(start, database):
+    process = start("jobs", "loop")
+    line = json.loads(process.stderr.readline())
+    assert (line["event"], line["job"], line["zone"]) == ("scheduled", "refresh-vip-vehicles", "Asia/Singapore")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(5) == 0
+
+
+def test_the_mock_cas_that_is_down_refuses(start):
+    port = free_port()
+    process = start("mock-cas", "--port", port, "--fault", "down")
+    time.sleep(2)
+    assert process.poll() is None
+    with pytest.raises(httpx2.ConnectError):
+        httpx2.post(f"http://127.0.0.1:{port}/v1/getVipVehicles", json={})
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(5) == 0
+
+
+def test_the_mock_cas_has_as_many_vehicles_as_asked(start):
+    port = free_port()
+    url = wait_for(port, start("mock-cas", "--port", port, "--vehicles", 12))
+    answer = httpx2.post(f"{url}/v1/getVipVehicles", json={}, headers={"X-API-Key": DEMO_KEY})
+    assert len(answer.json()) == 12
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_demo_runs_every_flow_and_stops_within_five_seconds(start, ocms, tmp_path, number):
+    url = f"sqlite:///{tmp_path}/var/demo.db"
+    port, cas_port = free_port(), free_port()
+    process = start("demo", OCMS_PORT=str(port), OCMS_CAS_PORT=str(cas_port), OCMS_DATABASE_URL=url)
+    told = []
+    while not told or "Ctrl-C" not in told[-1]:
+        told.append(process.stdout.readline())
+        assert told[-1] or process.poll() is None, process.communicate()
+    text = "".join(told)
+    assert "The VIP list was replaced; it has 500 vehicles now." in text
+    for shown in (f"http://127.0.0.1:{port}/docs", f"http://127.0.0.1:{cas_port}", "demo-cas-key", "demo-plus-key"):
+        assert shown in text
+    with httpx2.Client(base_url=f"http://127.0.0.1:{port}") as client:
+        cas, plus = {"X-API-Key": "demo-cas-key"}, {"X-API-Key": "demo-plus-key"}
+        asked = {"notice_nos": ["541000003F"]}
+        assert client.post("/v1/getPaymentStatus", json=asked, headers=cas).json()["data"][0]["emcons_flag"] == "Y"
+        assert client.post("/v1/getNoticeUpdate", json=asked, headers=plus).json()["total"] == 1
+        batch = [{"notice_no": "541000003F", "atoms_flag": "Y"}]
+        assert client.post("/v1/updateCourtNotices", json=batch, headers=cas).status_code == 200
+    stopped = time.monotonic()
+    process.send_signal(number)
+    _, log = process.communicate(timeout=10)
+    assert time.monotonic() - stopped < 5
+    assert process.returncode == 0
+    assert "Traceback" not in log
+    for freed in (port, cas_port):
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.1", freed)) != 0
+    assert "succeeded" in ocms("jobs", "history", OCMS_DATABASE_URL=url).stdout
+
+
+def test_the_demo_says_when_a_part_of_it_cannot_start(start, tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        process = start("demo", "--port", port, "--cas-port", free_port(), OCMS_DATABASE_URL=f"sqlite:///{tmp_path}/d.db")
+        _, log = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in log
+    assert "Traceback" not in log
