@@ -37,7 +37,6 @@ def set_flag(
     """Set the flag of today or of another date."""
     from db.dayend import set_dayend_flag
     from ocms.cli.context import configured, opened
-    from ocms.cli.tables import show_table
     from ocms.rules import utc_now
 
     if flag not in ("Y", "N"):

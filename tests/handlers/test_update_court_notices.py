@@ -212,7 +212,6 @@ def test_a_notice_that_is_twice_in_a_batch_fails_both_times(cas, add_notice, row
     assert row_of(tables.valid_offence_notice, "N1")["atoms_flag"] is None
 
 
-@pytest.mark.source("1.3", "Success: the changes persist record by record")
 def test_a_record_that_cannot_be_written_leaves_the_others_written(cas, add_notice, row_of, refuse_writes, logs):
     for notice_no in ("N1", "N2", "N3", "N4"):
         add_notice(notice_no)

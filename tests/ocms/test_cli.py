@@ -137,7 +137,9 @@ def test_a_wrong_command_is_told_in_one_line_with_exit_code_2(ocms, arguments, t
     assert_one_line(ocms(*arguments), 2, text)
 
 
-@pytest.mark.parametrize("command", ["serve", "jobs run refresh-vip-vehicles", "jobs history", "dayend show", "db seed"])
+@pytest.mark.parametrize(
+    "command", ["serve", "jobs run refresh-vip-vehicles", "jobs history", "dayend show", "db seed"]
+)
 def test_without_a_migrated_database_a_command_says_what_to_do(ocms, tmp_path, command):
     keys = f"CAS:{hash_key('x')}"
     result = ocms(*command.split(), OCMS_DATABASE_URL=f"sqlite:///{tmp_path}/new.db", OCMS_API_KEYS=keys)
@@ -227,7 +229,9 @@ def test_the_server_serves_and_stops_within_five_seconds(start, workers, databas
     port = free_port()
     process = start("serve", "--port", port, "--workers", workers, OCMS_API_KEYS=f"CAS:{hash_key('x')}")
     url = wait_for(port, process)
-    answer = httpx2.post(f"{url}/v1/getPaymentStatus", json={"notice_nos": ["X1"]}, headers={"X-API-Key": "x"}, timeout=20)
+    answer = httpx2.post(
+        f"{url}/v1/getPaymentStatus", json={"notice_nos": ["X1"]}, headers={"X-API-Key": "x"}, timeout=20
+    )
     assert answer.json()["data"][0]["error"]["appCode"] == "OCMS-4004"
     assert "server" not in answer.headers
     stopped = time.monotonic()
@@ -301,7 +305,9 @@ def test_the_demo_says_when_a_part_of_it_cannot_start(start, tmp_path):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        process = start("demo", "--port", port, "--cas-port", free_port(), OCMS_DATABASE_URL=f"sqlite:///{tmp_path}/d.db")
+        process = start(
+            "demo", "--port", port, "--cas-port", free_port(), OCMS_DATABASE_URL=f"sqlite:///{tmp_path}/d.db"
+        )
         _, log = process.communicate(timeout=30)
     assert process.returncode == 1
     assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in log

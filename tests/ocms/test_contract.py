@@ -160,10 +160,10 @@ def test_texts_of_the_contract_fit_their_columns():
         known = CONTRACTS[contract].components["schemas"]
         columns = {c.name: c for table in tables.metadata.tables.values() for c in table.columns}
         for name, definition in known[schema]["properties"].items():
-            definition = known.get(definition.get("$ref", "").rpartition("/")[2], definition)
+            schema_of = known.get(definition.get("$ref", "").rpartition("/")[2], definition)
             column = columns[update_court_notices.RENAMED.get(name, name)]
-            if definition["type"] == "string" and "maxLength" in definition:
-                assert definition["maxLength"] <= column.type.length, name
+            if schema_of["type"] == "string" and "maxLength" in schema_of:
+                assert schema_of["maxLength"] <= column.type.length, name
 
 
 def test_only_post_is_offered():

@@ -7,8 +7,8 @@ import threading
 
 import httpx2
 import pytest
-
 from fixtures.settings import CAS_KEY
+
 from ocms.app import create_app
 from ocms.contract import Contract
 

@@ -2,8 +2,8 @@
 
 import httpx2
 import pytest
-
 from fixtures.settings import OCMS_KEY
+
 from ocms.contract import Contract
 from ocms.faults import Fault
 

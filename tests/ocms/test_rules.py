@@ -16,12 +16,13 @@ def test_an_instant_is_read_with_its_offset():
     "text", ["", "2026-06-30", "2026-06-30T15:15:00", "2026-13-01T00:00:00Z", "9999-12-31T23:59:59-01:00", "now"]
 )
 def test_what_is_no_instant_or_cannot_be_stored_is_refused(text):
-    with pytest.raises(ValueError, match="offset|no date-time"):
+    with pytest.raises(ValueError, match=r"offset|no date-time"):
         parse_instant(text)
 
 
 @pytest.mark.parametrize(
-    ("flag", "expected"), [("Y", True), ("1", True), ("EMCONS", True), (None, False), ("", False), (" ", False), ("N", False)]
+    ("flag", "expected"),
+    [("Y", True), ("1", True), ("EMCONS", True), (None, False), ("", False), (" ", False), ("N", False)],
 )
 def test_emcons(flag, expected):
     assert is_emcons({"emcons_flag": flag}) is expected

@@ -1,13 +1,13 @@
 """Who may call what: as the contract says."""
 
 import pytest
-
 from fixtures.settings import CAS_KEY, PLUS_KEY
+
+from ocms.app import create_app
 from ocms.contract import Contract
+from ocms.errors import OperatorError
 from ocms.keys import ApiKey, KeyRing, create_key, hash_key
 from ocms.settings import load_settings
-from ocms.app import create_app
-from ocms.errors import OperatorError
 
 CONTRACT = Contract.load("ocms")
 KEYS = {"CAS": CAS_KEY, "PLUS": PLUS_KEY}
@@ -66,7 +66,7 @@ def test_a_new_key_works_by_its_hash():
     assert ring.caller_of(hash_key(key)) is None
 
 
-def test_a_caller_can_have_several_keys(database_url):
+def test_a_caller_can_have_several_keys():
     settings = load_settings(api_keys=f"CAS:{hash_key('old')}, CAS:{hash_key('new')}")
     ring = KeyRing(settings.api_keys)
     assert [ring.caller_of(key) for key in ("old", "new", "older")] == ["CAS", "CAS", None]

@@ -1,5 +1,7 @@
 """The settings: each wrong value stops the start with one line that names it."""
 
+import ast
+import inspect
 from datetime import UTC, datetime, time
 
 import pytest
@@ -74,9 +76,6 @@ def test_the_business_date_follows_the_zone_not_the_host():
 
 
 def test_each_setting_says_what_it_is():
-    import ast
-    import inspect
-
     body = ast.parse(inspect.getsource(Settings)).body[0].body
     for field, after in zip(body, [*body[1:], None], strict=True):
         if isinstance(field, ast.AnnAssign):
