@@ -24,6 +24,9 @@ check: $(INSTALLED) ## format, lint, types, layers, spec lint
 	$(BIN)/yamllint --strict openapi
 	$(BIN)/ocms spec check
 
+bench: $(INSTALLED) ## measure side by side and print the ratios
+	@$(BIN)/python -m benchmarks.bench
+
 format: $(INSTALLED) ## put the code into its form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
