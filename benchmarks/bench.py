@@ -15,7 +15,7 @@ import tempfile
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx2
 from rich.console import Console
@@ -90,7 +90,7 @@ class _Server:
         options = ["--no-access-log", "--log-level", "warning", "--ws", "none"]
         self._process = subprocess.Popen([*command, *options], env=environment, stderr=subprocess.DEVNULL)  # noqa: S603
 
-    def __enter__(self) -> "_Server":
+    def __enter__(self) -> Self:
         for _ in range(200):
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:

@@ -40,7 +40,7 @@ def update_rows(conn: Connection, table: Table, rows: Iterable[Row]) -> None:
 def list_changed(conn: Connection, column: Column[Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """Return those of `values` (notice number to value) that the column does not hold yet."""
     table = column.table
-    asked = notice_set(conn)
+    asked = notice_set(conn.dialect.name)
     statement = select(table.c.notice_no, column).join_from(asked, table, table.c.notice_no == asked.c.notice_no)
     stored = {row[0]: row[1] for row in conn.execute(statement, {"notice_nos": to_json_set(values)})}
     return {key: value for key, value in values.items() if key not in stored or stored[key] != value}

@@ -63,12 +63,12 @@ class Money(TypeDecorator[Decimal]):
         return None if value is None else Decimal(value)
 
 
-def notice_set(conn: Connection) -> Subquery:
+def notice_set(dialect: str) -> Subquery:
     """Return the set of notice numbers that the parameter `notice_nos` (a JSON array) holds, as a table."""
     text = {
         "sqlite": "SELECT value AS notice_no FROM json_each(:notice_nos)",
         "mssql": "SELECT notice_no FROM OPENJSON(:notice_nos) WITH (notice_no VARCHAR(50) '$')",
-    }[conn.dialect.name]
+    }[dialect]
     return sql(text).columns(Column("notice_no", VARCHAR(50))).subquery("asked")
 
 

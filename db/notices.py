@@ -2,10 +2,10 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
-from sqlalchemy import Column, Connection, select
+from sqlalchemy import Connection, Select, select
 
 from db.bulk import insert_rows, update_rows
 from db.dialect import notice_set, to_json_set
@@ -15,7 +15,10 @@ from db.tables import offence_notice_detail as detail
 from db.tables import valid_offence_notice as notice
 from ocms.errors import DatabaseError
 
-PAYMENT_STATUS = [
+Columns = tuple[Any, ...]
+"""Columns of one or both tables, in the order in which they are told."""
+
+PAYMENT_STATUS: Columns = (
     notice.c.notice_no,
     notice.c.last_processing_stage,
     notice.c.last_processing_date,
@@ -28,24 +31,25 @@ PAYMENT_STATUS = [
     notice.c.amount_payable,
     notice.c.amount_paid,
     detail.c.payment_allowance_flag,
-]
-NOTICE_UPDATE = [
+)
+NOTICE_UPDATE: Columns = (
     notice.c.notice_no,
     notice.c.amount_payable,
     detail.c.payment_allowance_flag,
     detail.c.court_payment_due_date,
     notice.c.suspension_type,
     notice.c.epr_reason_of_suspension,
-]
-COURT_NOTICE = [
+)
+COURT_NOTICE: Columns = (
     notice.c.suspension_type,
     notice.c.atoms_flag,
     notice.c.last_processing_date,
     notice.c.next_processing_stage,
     notice.c.amount_payable,
     notice.c.epr_reason_of_suspension,
-]
-COURT_DETAIL = [detail.c.last_eburar_update, detail.c.payment_allowance_flag]
+)
+COURT_DETAIL: Columns = (detail.c.last_eburar_update, detail.c.payment_allowance_flag)
+STORED: Columns = (notice.c.notice_no, *COURT_NOTICE, detail.c.notice_no.label("has_detail"), *COURT_DETAIL)
 
 Change = Mapping[str, Any]
 """The columns of a notice that change, with their new values."""
@@ -71,9 +75,7 @@ def update_court_notices(
     `changes` is by notice number. Returns the notice numbers that do not exist, and those that could not be written,
     with the error.
     """
-    stored = _get(
-        conn, [notice.c.notice_no, *COURT_NOTICE, detail.c.notice_no.label("has_detail"), *COURT_DETAIL], changes
-    )
+    stored = _get(conn, STORED, changes)
     items = [(notice_no, stored[notice_no], change) for notice_no, change in changes.items() if notice_no in stored]
     pending = [item for item in items if _touches(item, COURT_NOTICE) or _touches(item, COURT_DETAIL)]
     write = partial(_write_court_notices, user=user, now=now)
@@ -81,20 +83,25 @@ def update_court_notices(
     return changes.keys() - stored.keys(), {notice_no: error for (notice_no, _, _), error in failed}
 
 
-def _get(conn: Connection, columns: Sequence[Any], notice_nos: Collection[str]) -> dict[str, dict[str, Any]]:
-    asked = notice_set(conn)
-    statement = (
+def _get(conn: Connection, columns: Columns, notice_nos: Collection[str]) -> dict[str, dict[str, Any]]:
+    result = conn.execute(_select(columns, conn.dialect.name), {"notice_nos": to_json_set(notice_nos)})
+    names = list(result.keys())
+    return {row[0]: dict(zip(names, row, strict=True)) for row in result.all()}
+
+
+@cache
+def _select(columns: Columns, dialect: str) -> Select[Any]:
+    """Return the statement that reads columns of a set of notices; building it costs more than running it."""
+    asked = notice_set(dialect)
+    return (
         select(*columns)
         .select_from(asked)
         .join(notice, notice.c.notice_no == asked.c.notice_no)
         .outerjoin(detail, detail.c.notice_no == notice.c.notice_no)
     )
-    result = conn.execute(statement, {"notice_nos": to_json_set(notice_nos)})
-    names = list(result.keys())
-    return {row[0]: dict(zip(names, row, strict=True)) for row in result}
 
 
-def _touches(item: Item, columns: Sequence[Column[Any]]) -> bool:
+def _touches(item: Item, columns: Columns) -> bool:
     _, stored, change = item
     return any(c.name in change and change[c.name] != stored[c.name] for c in columns)
 
@@ -108,7 +115,7 @@ def _write_court_notices(conn: Connection, items: Sequence[Item], user: str, now
     insert_rows(conn, detail, _rows([item for item in details if not item[1]["has_detail"]], COURT_DETAIL, created))
 
 
-def _rows(items: Sequence[Item], columns: Sequence[Column[Any]], audit: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _rows(items: Sequence[Item], columns: Columns, audit: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [
         {"notice_no": no, **{c.name: change.get(c.name, stored[c.name]) for c in columns}, **audit}
         for no, stored, change in items

@@ -1,3 +1,10 @@
 """The fixtures, by concern: see tests/fixtures/."""
 
-pytest_plugins = ["fixtures.settings", "fixtures.logs", "fixtures.database", "fixtures.servers", "fixtures.alerts"]
+pytest_plugins = [
+    "fixtures.settings",
+    "fixtures.logs",
+    "fixtures.database",
+    "fixtures.servers",
+    "fixtures.alerts",
+    "fixtures.commands",
+]

@@ -111,7 +111,7 @@ class SqlServer:
 
 
 def test_for_sql_server_a_set_is_one_typed_json_parameter():
-    asked = str(notice_set(SqlServer).select().compile(dialect=SqlServer.dialect))
+    asked = str(notice_set("mssql").select().compile(dialect=SqlServer.dialect))
     assert "OPENJSON(:notice_nos) WITH (notice_no VARCHAR(50) '$')" in asked
     columns = [tables.valid_offence_notice.c.notice_no, tables.valid_offence_notice.c.amount_payable]
     given = str(row_set(SqlServer, columns).select().compile(dialect=SqlServer.dialect))

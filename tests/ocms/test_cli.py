@@ -4,79 +4,16 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 
 import httpx2
 import pytest
 import yaml
+from fixtures.commands import free_port, wait_for
 
 from db import tables
 from ocms.keys import hash_key
 from ocms.mock_cas import DEMO_KEY
-
-
-def environment(database_url, **variables):
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("OCMS_")}
-    return clean | {"OCMS_DATABASE_URL": database_url, **variables}
-
-
-@pytest.fixture
-def ocms(database_url, tmp_path):
-    """Run a command to its end."""
-
-    def run(*arguments, **variables):
-        return subprocess.run(
-            [sys.executable, "-m", "ocms", *map(str, arguments)],
-            cwd=tmp_path,
-            env=environment(database_url, **variables),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-
-    return run
-
-
-@pytest.fixture
-def start(database_url, tmp_path):
-    """Start a command that goes on; it is ended with the test."""
-    started = []
-
-    def run(*arguments, **variables):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "ocms", *map(str, arguments)],
-            cwd=tmp_path,
-            env=environment(database_url, **variables),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        return process
-
-    yield run
-    for process in started:
-        process.kill()
-        process.communicate()
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def wait_for(port, process, seconds=20):
-    for _ in range(seconds * 20):
-        assert process.poll() is None, process.communicate()
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return f"http://127.0.0.1:{port}"
-        time.sleep(0.05)
-    raise AssertionError(f"nothing listens on {port}")
 
 
 def assert_one_line(result, code, text):
@@ -268,19 +205,18 @@ def test_the_mock_cas_has_as_many_vehicles_as_asked(start):
     assert len(answer.json()) == 12
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_demo_runs_every_flow_and_stops_within_five_seconds(start, ocms, tmp_path, number):
-    url = f"sqlite:///{tmp_path}/var/demo.db"
-    port, cas_port = free_port(), free_port()
-    process = start("demo", OCMS_PORT=str(port), OCMS_CAS_PORT=str(cas_port), OCMS_DATABASE_URL=url)
-    told = []
-    while not told or "Ctrl-C" not in told[-1]:
-        told.append(process.stdout.readline())
-        assert told[-1] or process.poll() is None, process.communicate()
-    text = "".join(told)
-    assert "The VIP list was replaced; it has 500 vehicles now." in text
+@pytest.mark.parametrize(
+    "stop",
+    [
+        pytest.param(lambda process: os.killpg(process.pid, signal.SIGINT), id="Ctrl-C"),
+        pytest.param(lambda process: process.terminate(), id="SIGTERM"),
+    ],
+)
+def test_the_demo_runs_every_flow_and_stops_within_five_seconds(demo, ocms, stop):
+    process, port, cas_port, url, told = demo
+    assert "The VIP list was replaced; it has 500 vehicles now." in told
     for shown in (f"http://127.0.0.1:{port}/docs", f"http://127.0.0.1:{cas_port}", "demo-cas-key", "demo-plus-key"):
-        assert shown in text
+        assert shown in told
     with httpx2.Client(base_url=f"http://127.0.0.1:{port}") as client:
         cas, plus = {"X-API-Key": "demo-cas-key"}, {"X-API-Key": "demo-plus-key"}
         asked = {"notice_nos": ["541000003F"]}
@@ -289,7 +225,7 @@ def test_the_demo_runs_every_flow_and_stops_within_five_seconds(start, ocms, tmp
         batch = [{"notice_no": "541000003F", "atoms_flag": "Y"}]
         assert client.post("/v1/updateCourtNotices", json=batch, headers=cas).status_code == 200
     stopped = time.monotonic()
-    process.send_signal(number)
+    stop(process)
     _, log = process.communicate(timeout=10)
     assert time.monotonic() - stopped < 5
     assert process.returncode == 0
