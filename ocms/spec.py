@@ -28,16 +28,10 @@ def problems(contract: Contract) -> Iterator[str]:
 
 
 def examples(contract: Contract) -> Iterator[tuple[str, dict[str, Any], Any]]:
-    """Yield each example of a body: its place, its schema and its value.
-
-    A request body that is validated record by record is there to show bad records, so only its answers are yielded.
-    """
+    """Yield each example of a body: its place, its schema and its value."""
     for path, methods in contract.document["paths"].items():
         for method, operation in methods.items():
             bodies = {"requestBody": operation["requestBody"], **operation["responses"]}
-            rules = contract.operations[operation["operationId"]].body
-            if rules is not None and rules.record is not None:
-                del bodies["requestBody"]
             for part, body in bodies.items():
                 content = body["content"][MEDIA_TYPE]
                 for name, example in content["examples"].items():

@@ -4,6 +4,7 @@ const here = new URL(".", window.location.href);
 fetch(new URL("openapi.json", here))
   .then((answer) => answer.json())
   .then((spec) => {
+    document.title = spec.info.title;
     const thisServer = { url: here.href.replace(/\/$/, ""), description: "This server" };
     window.ui = SwaggerUIBundle({
       dom_id: "#api",
