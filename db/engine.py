@@ -3,8 +3,10 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
@@ -15,7 +17,7 @@ from ocms.settings import sqlite_path
 
 LOCK_TIMEOUT = 5
 """Seconds that a writer waits for another one on SQLite."""
-POOL = {"pool_size": 10, "max_overflow": 30, "pool_timeout": 10}
+POOL: dict[str, Any] = {"pool_size": 10, "max_overflow": 30, "pool_timeout": 10}
 """As many connections as there are worker threads; more than 10 are closed when they are idle."""
 
 _UNAVAILABLE_SQLITE = {
@@ -34,8 +36,13 @@ _UNAVAILABLE_SQLSTATES = ("08", "28", "HYT", "HY000", "IM")
 class Database:
     """A database, and the two ways to work with it: reading and writing, each one transaction."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, path: Path | None = None) -> None:
         self.engine = engine
+        self.path = path
+        """The file of an SQLite database."""
+
+    def __str__(self) -> str:
+        return str(self.path or self.engine.url)  # which hides the password
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -67,32 +74,43 @@ def savepoint(conn: Connection) -> Iterator[Connection]:
 
 
 def connect(url: str) -> Database:
-    """Return the database at a URL; no connection is made yet. Raises OperatorError when it is no such URL."""
+    """Return the database at a URL; no connection is made yet, and no SQLite file is ever made by connecting.
+
+    Raises OperatorError when it is no such URL.
+    """
     path = sqlite_path(url)
     if url.startswith("sqlite") and path is None:
         raise OperatorError("OCMS_DATABASE_URL must name a file, such as sqlite:///var/ocms.db")
     try:
-        engine = create_engine(url, pool_pre_ping=path is None, **POOL)
+        options = {"pool_pre_ping": True} if path is None else {"creator": partial(_open_existing, path)}
+        engine = create_engine(url, **POOL, **options)
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError, TypeError) as error:
         raise OperatorError(
             "OCMS_DATABASE_URL must be an SQLAlchemy URL such as sqlite:///var/ocms.db or mssql+pyodbc://…"
         ) from error
+    except ImportError as error:
+        raise OperatorError(f"the system's ODBC library is missing, install unixodbc: {error}") from error
     if path is not None:
-        _prepare_sqlite(engine, path)
+        event.listen(engine, "connect", _open_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
     elif engine.dialect.name == "mssql":
         engine.dialect.dbapi.pooling = False  # type: ignore[union-attr]  # pyodbc: SQLAlchemy's own pool is the only one
     else:
         raise OperatorError(f"OCMS_DATABASE_URL: {engine.dialect.name} is not supported, only sqlite and mssql+pyodbc")
-    return Database(engine)
+    return Database(engine, path)
 
 
-def _prepare_sqlite(engine: Engine, path: Path) -> None:
+def create_file(path: Path) -> None:
+    """Make an empty SQLite file unless there is one. Raises OperatorError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
     except OSError as error:
-        raise OperatorError(f"OCMS_DATABASE_URL: cannot create the folder {path.parent}: {error.strerror}") from None
-    event.listen(engine, "connect", _open_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
+        raise OperatorError(f"OCMS_DATABASE_URL: cannot create {path}: {error.strerror}") from None
+
+
+def _open_existing(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True, check_same_thread=False)
 
 
 def _open_sqlite(connection: Any, _: Any) -> None:

@@ -7,7 +7,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from db.engine import Database
+from db.engine import Database, create_file
 from ocms.errors import OperatorError
 
 VERSION_TABLE = "ocms_schema_version"
@@ -15,6 +15,8 @@ VERSION_TABLE = "ocms_schema_version"
 
 def upgrade(database: Database) -> str:
     """Migrate to the newest schema; return its revision. Raises DatabaseError."""
+    if database.path:
+        create_file(database.path)
     config = _config()
     with database.writing() as conn:
         config.attributes["connection"] = conn
@@ -24,12 +26,13 @@ def upgrade(database: Database) -> str:
 
 def require_current(database: Database) -> None:
     """Raise OperatorError unless the schema is the newest one. Raises DatabaseError when it cannot be told."""
+    if database.path and not database.path.exists():
+        raise OperatorError(f"there is no database {database}: run 'ocms db upgrade' first")
     with database.reading() as conn:
         revision = MigrationContext.configure(conn, opts={"version_table": VERSION_TABLE}).get_current_revision()
     if revision != newest():
-        raise OperatorError(
-            f"the database is at schema {revision or 'none'} instead of {newest()}: run 'ocms db upgrade' first"
-        )
+        found = revision or "none"
+        raise OperatorError(f"{database} is at schema {found} instead of {newest()}: run 'ocms db upgrade' first")
 
 
 def newest() -> str:

@@ -4,10 +4,12 @@ import re
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
+from importlib.util import find_spec
 
 from db.engine import Database
 from ocms.call import Handler
 from ocms.contract import Contract
+from ocms.errors import OperatorError
 from ocms.settings import Settings
 
 
@@ -22,12 +24,20 @@ class Services:
 def load_handlers(contract: Contract, services: Services) -> dict[str, Handler]:
     """Return the handler of each operation: `getPaymentStatus` is served by ``handlers/get_payment_status.py``.
 
-    Raises ModuleNotFoundError when an operation has no module.
+    Raises OperatorError when an operation has no module.
     """
+    if missing := missing_modules(contract):
+        raise OperatorError(f"the contract has operations without a module: {', '.join(missing)}")
     return {
         operation_id: partial(import_module(f"handlers.{module_name(operation_id)}").handle, services)
         for operation_id in contract.operations
     }
+
+
+def missing_modules(contract: Contract) -> list[str]:
+    """Return the modules that operations of a contract should have and do not."""
+    modules = [f"handlers.{module_name(operation_id)}" for operation_id in contract.operations]
+    return [module for module in modules if find_spec(module) is None]
 
 
 def module_name(operation_id: str) -> str:

@@ -4,15 +4,16 @@ from typing import Any
 
 import httpx2
 import stamina
+import structlog
 
 from jobs.failures import (
     CasStatusError,
+    CasTimeoutError,
     CasUnreachableError,
     CutOffError,
     EmptyListError,
     InvalidListError,
     NotJsonError,
-    RefreshError,
 )
 from ocms.contract import Contract
 from ocms.settings import Settings
@@ -20,6 +21,8 @@ from ocms.validation import parse_json
 
 OPERATION = "getVipVehicles"
 SERVER_ERRORS = 500
+
+_log = structlog.get_logger(__name__)
 
 
 def fetch_vip_vehicles(contract: Contract, settings: Settings) -> list[dict[str, Any]]:
@@ -58,6 +61,8 @@ def _call(contract: Contract, settings: Settings) -> bytes:
         )
     except httpx2.RemoteProtocolError as error:
         raise CutOffError(f"CAS cut its answer off: {error}") from error
+    except httpx2.ReadTimeout as error:
+        raise CasTimeoutError(f"CAS did not answer within {settings.cas_timeout:g} seconds") from error
     except httpx2.TransportError as error:
         raise CasUnreachableError(
             f"CAS cannot be reached at {settings.cas_url}: {str(error) or type(error).__name__}"
@@ -69,8 +74,9 @@ def _call(contract: Contract, settings: Settings) -> bytes:
 
 def _may_pass(error: Exception) -> bool:
     """Tell whether it makes sense to try again."""
-    return isinstance(error, RefreshError) and (
-        error.status >= SERVER_ERRORS
-        if isinstance(error, CasStatusError)
-        else isinstance(error, CasUnreachableError | CutOffError)
+    passing = isinstance(error, CasUnreachableError | CutOffError) or (
+        isinstance(error, CasStatusError) and error.status >= SERVER_ERRORS
     )
+    if passing:
+        _log.warning("cas_call_failed", reason=str(error))
+    return passing

@@ -9,11 +9,16 @@ class CasUnreachableError(RefreshError):
     """CAS cannot be reached."""
 
 
+class CasTimeoutError(CasUnreachableError):
+    """CAS did not answer in time."""
+
+
 class CasStatusError(RefreshError):
     """CAS answered with an HTTP status that is not a success."""
 
     def __init__(self, status: int) -> None:
-        super().__init__(f"CAS answered with HTTP status {status}")
+        hint = ": check OCMS_CAS_API_KEY" if status in (401, 403) else ""
+        super().__init__(f"CAS answered with HTTP status {status}{hint}")
         self.status = status
 
 

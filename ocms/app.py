@@ -57,11 +57,11 @@ FACTORY = f"{__name__}:{create_app_from_environment.__name__}"
 
 
 def require_ready(settings: Settings) -> None:
-    """Raise OperatorError when the app could not serve: without keys, or on a database that is not migrated.
+    """Raise OperatorError when the app cannot be built, or the database is not migrated.
 
     A database that cannot be reached just now is no reason: the app answers 503 until it can.
     """
-    require_keys(settings, Contract.load("ocms"))
+    create_app(settings)
     database = connect(settings.database_url)
     try:
         require_current(database)

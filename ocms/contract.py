@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import yaml
 
-from ocms.errors import OcmsError
+from ocms.errors import OcmsError, OperatorError
 from ocms.validation import BodyRules, FaultLimits, QueryRules, Schema, Validator
 
 MEDIA_TYPE = "application/json"
@@ -46,8 +46,13 @@ class Contract:
 
     @classmethod
     def load(cls, name: str) -> Self:
-        """Load ``openapi/NAME.yaml``."""
-        return cls(yaml.load(files("openapi").joinpath(f"{name}.yaml").read_bytes(), yaml.CSafeLoader))
+        """Load ``openapi/NAME.yaml``. Raises OperatorError when it is not a contract that can be served."""
+        try:
+            return cls(yaml.load(files("openapi").joinpath(f"{name}.yaml").read_bytes(), yaml.CSafeLoader))
+        except yaml.YAMLError as error:
+            raise OperatorError(f"openapi/{name}.yaml is no YAML: {error}") from error
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise OperatorError(f"openapi/{name}.yaml cannot be used: {error!r}") from error
 
     @cached_property
     def limits(self) -> FaultLimits:

@@ -20,6 +20,7 @@ from ocms.keys import ApiKey, hash_key
 from ocms.logs import configure_logging
 from ocms.mock_cas import DEMO_KEY as CAS_KEY
 from ocms.rules import utc_now
+from ocms.server import require_free
 from ocms.settings import Settings, load_settings
 
 KEYS = {"CAS": "demo-cas-key", "PLUS": "demo-plus-key"}
@@ -31,11 +32,15 @@ STOP_SECONDS = 4
 """How long the parts may take to stop before they are killed."""
 
 
-def run_demo(port: int, cas_port: int) -> None:
+def run_demo(port: int | None, cas_port: int | None) -> None:
     """Run the demo until SIGINT or SIGTERM. Raises OperatorError when a part of it stops by itself."""
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
+    settings = load_settings()
+    port, cas_port = port or settings.port, cas_port or settings.cas_port
+    for wanted in (port, cas_port):
+        require_free("127.0.0.1", wanted)
     os.environ |= {
         "OCMS_API_KEYS": ",".join(str(ApiKey(caller, hash_key(key))) for caller, key in KEYS.items()),
         "OCMS_CAS_URL": f"http://127.0.0.1:{cas_port}",

@@ -52,3 +52,4 @@ def configure_logging(log_format: str, stream: TextIO | None = None) -> None:
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("apprise").setLevel(logging.CRITICAL)  # it logs addresses, and those may hold passwords
+    logging.getLogger("stamina").setLevel(logging.ERROR)  # we log each attempt ourselves

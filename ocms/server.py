@@ -1,6 +1,9 @@
 """Running an ASGI app on uvicorn."""
 
+import errno
+import signal
 import socket
+import sys
 from contextlib import suppress
 from typing import Any
 
@@ -28,7 +31,8 @@ def serve(app: ASGIApp | str, host: str, port: int, workers: int = 1) -> None:
     if workers > 1:
         Multiprocess(config, sockets=[listener]).run()
     else:
-        with suppress(KeyboardInterrupt):  # uvicorn has stopped in good order and passes Ctrl-C on
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn stops in good order and passes signals on
+        with suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[listener])
 
 
@@ -46,6 +50,11 @@ def server_config(app: ASGIApp | str, **options: Any) -> uvicorn.Config:
     )
 
 
+def require_free(host: str, port: int) -> None:
+    """Raise OperatorError when the address cannot be used."""
+    _listen(host, port).close()
+
+
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family)
@@ -54,6 +63,8 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
         listener.listen(2048)
     except OSError as error:
-        raise OperatorError(f"cannot listen on {host}:{port}: {error.strerror}; choose another port") from error
+        listener.close()
+        advice = "; choose another port" if error.errno in (errno.EADDRINUSE, errno.EACCES) else ""
+        raise OperatorError(f"cannot listen on {host}:{port}: {error.strerror}{advice}") from error
     listener.set_inheritable(True)
     return listener

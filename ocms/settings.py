@@ -4,6 +4,7 @@ import re
 from datetime import date, datetime, time
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
@@ -11,6 +12,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from ocms.errors import OperatorError
 from ocms.keys import ApiKey
+
+LAST_PORT = 65535
 
 
 def _clock(text: str) -> time:
@@ -43,9 +46,28 @@ def _zone(name: str) -> str:
 
 
 def _web(url: str) -> str:
-    if not re.match(r"https?://[^/]", url):
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.hostname and not parts.query and parts.port != 0
+    except ValueError:  # of a port that is no port
+        usable = False
+    if not usable:
         raise ValueError("must be a web address such as https://cas.example.gov.sg")
     return url.rstrip("/")
+
+
+def _header(secret: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[!-~]*", secret.get_secret_value()):
+        raise ValueError("must be printable ASCII characters without blanks")
+    return secret
+
+
+def _alert_urls(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    if not all(re.match(r"[A-Za-z][A-Za-z0-9+.-]*://.", url) for url in value.split()):
+        raise ValueError("must be Apprise URLs such as mailto://… separated by blanks")
+    return value.split()
 
 
 class Settings(BaseSettings):
@@ -59,13 +81,13 @@ class Settings(BaseSettings):
     """The hashes of the callers' keys, as CALLER:HASH,CALLER:HASH (`ocms keys create` makes one)."""
     cas_url: Annotated[str, AfterValidator(_web)] = "http://127.0.0.1:8090"
     """The address of CAS."""
-    cas_api_key: SecretStr = SecretStr("")
+    cas_api_key: Annotated[SecretStr, AfterValidator(_header)] = SecretStr("")
     """The key that CAS has issued to OCMS."""
-    cas_timeout: Annotated[float, Field(gt=0)] = 30.0
+    cas_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0
     """Seconds to wait for CAS to connect, and for each part of its answer."""
     cas_attempts: Annotated[int, Field(ge=1)] = 4
     """How often CAS is called before a refresh fails."""
-    cas_retry_wait: Annotated[float, Field(ge=0)] = 2.0
+    cas_retry_wait: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 2.0
     """Seconds before the second call; each later wait is twice as long."""
     vip_refresh_at: Annotated[str, AfterValidator(lambda text: f"{_clock(text):%H:%M}")] = "02:00"
     """When the VIP list is refreshed each day, in the time zone below."""
@@ -75,8 +97,12 @@ class Settings(BaseSettings):
     """The zone of the times of day and of the business date."""
     dayend_window: Annotated[tuple[time, time] | None, NoDecode, BeforeValidator(_window)] = None
     """When court updates are accepted, as HH:MM-HH:MM; empty for the whole day."""
-    alert_urls: Annotated[list[str], NoDecode, BeforeValidator(lambda v: v.split() if isinstance(v, str) else v)] = []
+    alert_urls: Annotated[list[str], NoDecode, BeforeValidator(_alert_urls)] = []
     """Where alerts go: Apprise URLs, separated by blanks."""
+    port: Annotated[int, Field(ge=1, le=LAST_PORT)] = 8080
+    """The port of the API."""
+    cas_port: Annotated[int, Field(ge=1, le=LAST_PORT)] = 8090
+    """The port of the mock CAS."""
     log_format: Literal["json", "console"] = "json"
     """How log lines look."""
     validate_responses: bool = False
@@ -100,8 +126,8 @@ def load_settings(**overrides: Any) -> Settings:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = f"OCMS_{first['loc'][0]}".upper()
-        text = first["msg"].removeprefix("Value error, ")
-        raise OperatorError(f"{name} {text[0].lower()}{text[1:]}") from None
+        text = first["msg"].removeprefix("Value error, ").replace("Input should be", "must be", 1)
+        raise OperatorError(f"{name} {text}") from None
 
 
 def sqlite_path(url: str) -> Path | None:

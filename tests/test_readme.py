@@ -14,17 +14,14 @@ SHOWN = re.compile(r"```sh\n([^`]+)```\n```(?:json|text)\n([^`]+)```")
 
 def run(command, port, cas_port, database_url):
     """Run a shell command of the README: a call by curl, or one of our own commands."""
-    words = shlex.split(command.replace(":8080", f":{port}").replace("\\\n", " "))
+    words = shlex.split(command.replace(":8080", f":{port}").replace(":8090", f":{cas_port}").replace("\\\n", " "))
     if words[0] == "curl":
         headers = dict(words[i + 1].split(": ") for i, word in enumerate(words) if word == "-H")
         (url,) = [word for word in words if word.startswith("http")]
         return httpx2.post(url, content=words[words.index("-d") + 1], headers=headers).text
-    key, _, *arguments, silence = words
-    assert silence == "2>/dev/null"
-    settings = dict([key.split("=")]) | {
-        "OCMS_DATABASE_URL": database_url,
-        "OCMS_CAS_URL": f"http://127.0.0.1:{cas_port}",
-    }
+    cas_url, key, program, *arguments = words
+    assert program == ".venv/bin/ocms"
+    settings = dict(word.split("=") for word in (cas_url, key)) | {"OCMS_DATABASE_URL": database_url}
     done = subprocess.run(
         [sys.executable, "-m", "ocms", *arguments], env=settings, capture_output=True, text=True, check=True
     )

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ocms.cli import dayend, db, jobs, keys, spec
-from ocms.errors import OcmsError, OperatorError
+from ocms.errors import DatabaseError, OcmsError, OperatorError
 from ocms.faults import Fault
 
 app = typer.Typer(
@@ -22,13 +22,15 @@ app.add_typer(dayend.app, name="dayend")
 app.add_typer(spec.app, name="spec")
 app.add_typer(keys.app, name="keys")
 
-Port = Annotated[int, typer.Option(min=1, max=65535, envvar="OCMS_PORT", help="The port of the API.")]
-CasPort = Annotated[int, typer.Option(min=1, max=65535, envvar="OCMS_CAS_PORT", help="The port of the mock CAS.")]
+Port = Annotated[int | None, typer.Option(min=1, max=65535, help="The port of the API; OCMS_PORT, or 8080.")]
+CasPort = Annotated[
+    int | None, typer.Option(min=1, max=65535, help="The port of the mock CAS; OCMS_CAS_PORT, or 8090.")
+]
 Host = Annotated[str, typer.Option(help="The address to listen on; 0.0.0.0 for all.")]
 
 
 @app.command()
-def demo(port: Port = 8080, cas_port: CasPort = 8090) -> None:
+def demo(port: Port = None, cas_port: CasPort = None) -> None:
     """Run everything on this machine: the API, a mock CAS and the schedule loop, with sample data."""
     from ocms.demo import run_demo
 
@@ -38,7 +40,7 @@ def demo(port: Port = 8080, cas_port: CasPort = 8090) -> None:
 @app.command()
 def serve(
     host: Host = "127.0.0.1",
-    port: Port = 8080,
+    port: Port = None,
     workers: Annotated[int, typer.Option(min=1, help="How many processes serve requests.")] = 1,
 ) -> None:
     """Serve the API."""
@@ -46,13 +48,14 @@ def serve(
     from ocms.app import FACTORY, require_ready
     from ocms.cli.context import configured
 
-    require_ready(configured())
-    server.serve(FACTORY, host, port, workers)
+    settings = configured()
+    require_ready(settings)
+    server.serve(FACTORY, host, port or settings.port, workers)
 
 
 @app.command()
 def mock_cas(
-    port: CasPort = 8090,
+    port: CasPort = None,
     host: Host = "127.0.0.1",
     vehicles: Annotated[int, typer.Option(min=1, help="How many VIP vehicles CAS has.")] = 500,
     fault: Annotated[Fault, typer.Option(help="What it does instead of answering well.")] = Fault.NONE,
@@ -63,6 +66,7 @@ def mock_cas(
     from ocms.cli.context import configured
 
     settings = configured()
+    port = port or settings.cas_port
     if fault is Fault.DOWN:
         mock.refuse_until_stopped(host, port)
     else:
@@ -79,7 +83,11 @@ def main() -> None:
     except (typer.Abort, KeyboardInterrupt):
         code = 130
     except typer.TyperException as error:
-        code = _fail(f"{error.format_message().rstrip('.')}; see 'ocms --help'", error.exit_code)
+        command = getattr(getattr(error, "ctx", None), "command_path", "ocms")
+        text = error.format_message().replace("Value error, ", "").rstrip(".")
+        code = _fail(f"{text}; see '{command} --help'", error.exit_code)
+    except DatabaseError as error:
+        code = _fail(f"the database cannot be used: {error}; check OCMS_DATABASE_URL", 1)
     except (OperatorError, OcmsError) as error:
         code = _fail(str(error), 1)
     sys.exit(code or 0)

@@ -39,6 +39,7 @@ def set_flag(
     from ocms.cli.context import configured, opened
     from ocms.rules import utc_now
 
+    flag = flag.upper()
     if flag not in ("Y", "N"):
         raise typer.BadParameter("the flag must be Y or N.")
     settings = configured()

@@ -28,13 +28,14 @@ def seed(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from db import sample_data
+    from db.vip_vehicles import count_vip_vehicles
     from ocms.cli.context import configured, opened
     from ocms.errors import OperatorError
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with opened(configured()) as database, database.writing() as conn:
-        if notices and sample_data.has_notices(conn):
-            raise OperatorError("the database has notices already; sample data goes into an empty one only")
+        if (notices and sample_data.has_notices(conn)) or (vehicles and count_vip_vehicles(conn)):
+            raise OperatorError("the database has data already; sample data goes into an empty one only")
         with Progress(*columns, console=Console(stderr=True)) as progress:
             task = progress.add_task("notices", total=notices)
             sample_data.seed_notices(conn, notices, lambda done: progress.advance(task, done))

@@ -18,6 +18,7 @@ def create(caller: Annotated[str, typer.Argument(help="Who gets the key: CAS or 
     from ocms.contract import Contract
     from ocms.keys import ApiKey, create_key, hash_key
 
+    caller = caller.upper()
     callers = Contract.load("ocms").callers()
     if caller not in callers:
         raise typer.BadParameter(f"the caller must be one of {', '.join(sorted(callers))}.")

@@ -26,10 +26,12 @@ class Format(StrEnum):
 @app.command()
 def check() -> None:
     """Validate both contracts and their examples; exit 1 when something is wrong."""
+    from handlers import missing_modules
     from ocms.contract import Contract
     from ocms.spec import problems
 
     found = [f"{name}.yaml: {problem}" for name in Name for problem in problems(Contract.load(name))]
+    found += [f"ocms.yaml: an operation has no module {module}" for module in missing_modules(Contract.load("ocms"))]
     for problem in found:
         typer.echo(problem, err=True)
     if found:

@@ -107,7 +107,6 @@ def test_a_file_that_cannot_be_opened_is_unavailable(tmp_path):
         ("nonsense", "OCMS_DATABASE_URL must be an SQLAlchemy URL"),
         ("oracle:///x", "OCMS_DATABASE_URL"),
         ("sqlite://", "OCMS_DATABASE_URL must name a file"),
-        ("sqlite:////proc/nowhere/x.db", "OCMS_DATABASE_URL: cannot create the folder /proc/nowhere"),
     ],
 )
 def test_a_wrong_url_is_told_in_one_line(url, text):
@@ -119,8 +118,23 @@ def test_a_wrong_url_is_told_in_one_line(url, text):
 
 @sqlite_only
 def test_a_database_that_is_not_migrated_is_told_with_what_to_do(tmp_path):
-    with pytest.raises(OperatorError, match="at schema none instead of 0001: run 'ocms db upgrade' first"):
+    with pytest.raises(OperatorError, match=r"there is no database .*/new.db: run 'ocms db upgrade' first"):
         schema.require_current(connect(f"sqlite:///{tmp_path}/new.db"))
+    (tmp_path / "new.db").touch()
+    with pytest.raises(OperatorError, match=r"new.db is at schema none instead of 0001: run 'ocms db upgrade' first"):
+        schema.require_current(connect(f"sqlite:///{tmp_path}/new.db"))
+
+
+@sqlite_only
+def test_only_migrating_makes_a_file(tmp_path):
+    database = connect(f"sqlite:///{tmp_path}/deep/new%25.db")
+    with pytest.raises(DatabaseUnavailableError), database.reading() as conn:
+        conn.execute(select(tables.dayend))
+    assert not (tmp_path / "deep").exists()
+    schema.upgrade(database)
+    assert [path.name for path in (tmp_path / "deep").glob("*.db")] == ["new%25.db"]
+    with pytest.raises(OperatorError, match=r"OCMS_DATABASE_URL: cannot create /proc/nowhere/x.db: No such file"):
+        schema.upgrade(connect("sqlite:////proc/nowhere/x.db"))
 
 
 def test_the_migrations_build_the_tables_of_the_code(database):

@@ -58,13 +58,13 @@ def test_without_a_command_the_commands_are_listed(ocms):
     ("arguments", "text"),
     [
         (["nonsense"], "No such command 'nonsense'"),
-        (["jobs"], "Missing command"),
+        (["jobs"], "Missing command; see 'ocms jobs --help'"),
         (["serve", "--prot", "1"], "No such option: --prot"),
         (["serve", "--port", "0"], "greater than or equal to 1"),
         (["serve", "--workers", "none"], "valid integer"),
         (["jobs", "run", "nonsense"], "the job must be one of refresh-vip-vehicles"),
         (["dayend", "set", "maybe"], "the flag must be Y or N"),
-        (["dayend", "set", "Y", "--date", "yesterday"], "yesterday"),
+        (["dayend", "set", "Y", "--date", "yesterday"], "'--date': 'yesterday' does not match the format"),
         (["keys", "create", "LTA"], "the caller must be one of CAS, PLUS"),
         (["spec", "export", "plus"], "'plus' is not one of"),
         (["mock-cas", "--fault", "fire"], "'fire' is not one of"),
@@ -80,7 +80,8 @@ def test_a_wrong_command_is_told_in_one_line_with_exit_code_2(ocms, arguments, t
 def test_without_a_migrated_database_a_command_says_what_to_do(ocms, tmp_path, command):
     keys = f"CAS:{hash_key('x')}"
     result = ocms(*command.split(), OCMS_DATABASE_URL=f"sqlite:///{tmp_path}/new.db", OCMS_API_KEYS=keys)
-    assert_one_line(result, 1, "run 'ocms db upgrade' first")
+    assert_one_line(result, 1, f"there is no database {tmp_path}/new.db: run 'ocms db upgrade' first")
+    assert not (tmp_path / "new.db").exists()
 
 
 def test_the_server_does_not_start_without_keys(ocms):
@@ -110,6 +111,8 @@ def test_the_database_is_migrated_and_seeded(ocms, tmp_path):
     again = ocms("db", "seed", OCMS_DATABASE_URL=url)
     assert again.returncode == 1
     assert "sample data goes into an empty one only" in again.stderr
+    vehicles = ocms("db", "seed", "--notices", 0, OCMS_DATABASE_URL=url)
+    assert vehicles.returncode == 1
 
 
 def test_the_dayend_flag_is_set_and_shown(ocms):
@@ -154,7 +157,7 @@ def test_a_refresh_by_hand_tells_by_its_exit_code(ocms, mock_cas, rows, database
     assert (good.returncode, good.stdout) == (0, "The VIP list was replaced; it has 3 vehicles now.\n"), good.stderr
     bad = ocms("jobs", "run", "refresh-vip-vehicles", OCMS_CAS_URL=url, OCMS_CAS_API_KEY="wrong-key")
     assert bad.returncode == 1
-    assert bad.stderr.splitlines()[-1] == "ocms: CAS answered with HTTP status 401"
+    assert bad.stderr.splitlines()[-1] == "ocms: CAS answered with HTTP status 401: check OCMS_CAS_API_KEY"
     assert "wrong-key" not in bad.stderr
     assert len(rows(tables.vip_vehicle)) == 3
     history = ocms("jobs", "history").stdout
