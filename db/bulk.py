@@ -15,13 +15,19 @@ CHUNK = 5_000
 Row = Mapping[str, Any]
 
 
-def insert_rows(conn: Connection, table: Table, rows: Iterable[Row]) -> int:
-    """Insert rows that have the same keys; return how many."""
+def insert_rows(conn: Connection, table: Table, rows: Iterable[Row], *, only_new: bool = False) -> int:
+    """Insert rows that have the same keys; return how many were given.
+
+    `only_new` leaves out those whose `notice_no` the table has already.
+    """
     count = 0
     for chunk in _chunks(rows):
         columns = [table.c[name] for name in chunk[0]]
         given = row_set(conn, columns)
-        statement = insert(table).from_select([c.name for c in columns], select(given))
+        new = select(given)
+        if only_new:
+            new = new.where(~exists().where(table.c.notice_no == given.c.notice_no))
+        statement = insert(table).from_select([c.name for c in columns], new)
         conn.execute(statement, {"rows": to_json_rows(conn, columns, chunk)})
         count += len(chunk)
     return count
@@ -49,7 +55,11 @@ def list_changed(conn: Connection, column: Column[Any], values: Mapping[str, Any
 def upsert_values(
     conn: Connection, column: Column[Any], items: Sequence[tuple[str, Any]], user: str, now: datetime
 ) -> None:
-    """Store a value for each notice number: update those that exist, insert the others."""
+    """Store a value for each notice number: update those that exist, insert the others.
+
+    What another writer has stored meanwhile as it should be is left alone.
+    """
+    items = list(list_changed(conn, column, dict(items)).items())
     table: Table = column.table
     update_rows(
         conn,
@@ -57,12 +67,7 @@ def upsert_values(
         [{"notice_no": no, column.name: value, "upd_date": now, "upd_user_id": user} for no, value in items],
     )
     new = [{"notice_no": no, column.name: value, "cre_date": now, "cre_user_id": user} for no, value in items]
-    for chunk in _chunks(new):
-        columns = [table.c[name] for name in chunk[0]]
-        given = row_set(conn, columns)
-        absent = ~exists().where(table.c.notice_no == given.c.notice_no)
-        statement = insert(table).from_select([c.name for c in columns], select(given).where(absent))
-        conn.execute(statement, {"rows": to_json_rows(conn, columns, chunk)})
+    insert_rows(conn, table, new, only_new=True)
 
 
 def _chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:

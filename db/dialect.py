@@ -54,7 +54,7 @@ class Money(TypeDecorator[Decimal]):
         """Store exactly two decimals."""
         if value is None:
             return None
-        exact = Decimal(value).quantize(CENT)
+        exact = Decimal(value).quantize(CENT) + 0  # a negative zero becomes zero
         return str(exact) if dialect.name == "sqlite" else exact
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:

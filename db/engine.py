@@ -9,10 +9,10 @@ from typing import Any
 from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from ocms.errors import DatabaseError, DatabaseUnavailableError, OperatorError
+from ocms.errors import DatabaseError, DatabaseUnavailableError, OperatorError, TransactionLostError
 from ocms.settings import sqlite_path
 
 LOCK_TIMEOUT = 5
@@ -68,9 +68,21 @@ class Database:
 
 @contextmanager
 def savepoint(conn: Connection) -> Iterator[Connection]:
-    """Open a part of a unit of work that can fail by itself. Raises DatabaseError."""
-    with _translated(), conn.begin_nested():
-        yield conn
+    """Open a part of a unit of work that can fail by itself.
+
+    Raises DatabaseError, and TransactionLostError when the whole unit of work is gone with it.
+    """
+    with _translated():
+        part = conn.begin_nested()
+        try:
+            yield conn
+            part.commit()
+        except BaseException:
+            try:
+                part.rollback()
+            except SQLAlchemyError as error:
+                raise TransactionLostError from error
+            raise
 
 
 def connect(url: str) -> Database:
@@ -83,7 +95,7 @@ def connect(url: str) -> Database:
         raise OperatorError("OCMS_DATABASE_URL must name a file, such as sqlite:///var/ocms.db")
     try:
         options = {"pool_pre_ping": True} if path is None else {"creator": partial(_open_existing, path)}
-        engine = create_engine(url, **POOL, **options)
+        engine = create_engine(url, hide_parameters=True, **POOL, **options)
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError, TypeError) as error:
         raise OperatorError(
             "OCMS_DATABASE_URL must be an SQLAlchemy URL such as sqlite:///var/ocms.db or mssql+pyodbc://…"
@@ -92,6 +104,7 @@ def connect(url: str) -> Database:
         raise OperatorError(f"the system's ODBC library is missing, install unixodbc: {error}") from error
     if path is not None:
         event.listen(engine, "connect", _open_sqlite)
+        event.listen(engine, "checkout", partial(_require_same_file, path))
         event.listen(engine, "begin", _begin_sqlite)
     elif engine.dialect.name == "mssql":
         engine.dialect.dbapi.pooling = False  # type: ignore[union-attr]  # pyodbc: SQLAlchemy's own pool is the only one
@@ -120,6 +133,17 @@ def _open_sqlite(connection: Any, _: Any) -> None:
     cursor.execute("PRAGMA journal_mode = WAL")  # readers never wait for a writer
     cursor.execute("PRAGMA synchronous = FULL")  # what is acknowledged survives a loss of power
     cursor.close()
+
+
+def _require_same_file(path: Path, connection: sqlite3.Connection, record: Any, _: Any) -> None:
+    """Give up a connection whose file is gone or another one: what it writes would be lost."""
+    del connection
+    try:
+        found = path.stat().st_ino
+    except OSError:
+        found = 0
+    if found != record.info.setdefault("file", found):
+        raise DisconnectionError(f"{path} is gone or has been replaced")
 
 
 def _begin_sqlite(conn: Connection) -> None:

@@ -6,7 +6,10 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
-from ocms.errors import DatabaseError, DatabaseUnavailableError
+from ocms.errors import DatabaseError, DatabaseUnavailableError, TransactionLostError
+
+MOST_FAILURES = 50
+"""Failed items after which the fault is taken to be in more than single items, and no more of them are singled out."""
 
 T = TypeVar("T")
 
@@ -18,17 +21,22 @@ def write_isolated(
 ) -> list[tuple[T, DatabaseError]]:
     """Write all items in one unit; where that fails, write each half by itself, down to the single item.
 
-    `unit` opens a transaction or a savepoint. Returns the items that could not be written, each with its error.
-    When the database itself is unavailable, all that is left fails at once.
+    `unit` opens a transaction or a savepoint. Returns the items that were not written, each with its error. Raises
+    DatabaseUnavailableError and TransactionLostError, which are of no single item.
     """
-    if not items:
-        return []
-    try:
-        with unit() as conn:
-            write(conn, items)
-    except DatabaseError as error:
-        if len(items) == 1 or isinstance(error, DatabaseUnavailableError):
-            return [(item, error) for item in items]
-        half = len(items) // 2
-        return write_isolated(unit, write, items[:half]) + write_isolated(unit, write, items[half:])
-    return []
+    failed: list[tuple[T, DatabaseError]] = []
+    parts = [items] if items else []
+    while parts:
+        part = parts.pop()
+        try:
+            with unit() as conn:
+                write(conn, part)
+        except (DatabaseUnavailableError, TransactionLostError):
+            raise
+        except DatabaseError as error:
+            if len(part) == 1 or len(failed) >= MOST_FAILURES:
+                failed += [(item, error) for item in part]
+            else:
+                half = len(part) // 2
+                parts += [part[half:], part[:half]]
+    return failed

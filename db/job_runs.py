@@ -3,10 +3,11 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import VARCHAR, Connection, insert, select, update
 
 from db.tables import job_run
 
+DETAIL: VARCHAR = job_run.c.detail.type  # type: ignore[assignment]  # as `db.tables` says
 RUNNING, SUCCEEDED, FAILED = "running", "succeeded", "failed"
 
 
@@ -17,13 +18,13 @@ def insert_run(conn: Connection, job: str, started: datetime) -> int:
 
 
 def finish_run(  # noqa: PLR0913  # the columns of a finished run
-    conn: Connection, run_id: int, finished: datetime, outcome: str, *, row_count: int | None = None, detail: str = ""
+    conn: Connection, run_id: int, finished: datetime, outcome: str, *, rows: int | None = None, detail: str = ""
 ) -> None:
-    """Record how a run has ended. The detail is cut to the 500 characters of its column."""
+    """Record how a run has ended. The detail is cut to the length of its column."""
     conn.execute(
         update(job_run)
         .where(job_run.c.run_id == run_id)
-        .values(finished=finished, outcome=outcome, row_count=row_count, detail=detail[:500])
+        .values(finished=finished, outcome=outcome, rows=rows, detail=detail[: DETAIL.length])
     )
 
 

@@ -57,12 +57,12 @@ Item = tuple[str, Mapping[str, Any], Change]
 """Notice number, what is stored, what changes."""
 
 
-def get_payment_statuses(conn: Connection, notice_nos: Collection[str]) -> dict[str, dict[str, Any]]:
+def list_payment_statuses(conn: Connection, notice_nos: Collection[str]) -> dict[str, dict[str, Any]]:
     """Return what API 1 tells of each notice that exists, by notice number (section 1.2)."""
     return _get(conn, PAYMENT_STATUS, notice_nos)
 
 
-def get_notice_updates(conn: Connection, notice_nos: Collection[str]) -> dict[str, dict[str, Any]]:
+def list_notice_updates(conn: Connection, notice_nos: Collection[str]) -> dict[str, dict[str, Any]]:
     """Return what API 4 tells of each notice that exists, by notice number (section 2.2)."""
     return _get(conn, NOTICE_UPDATE, notice_nos)
 

@@ -12,14 +12,13 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from db.bulk import insert_rows
+from db.bulk import CHUNK, insert_rows
 from db.tables import offence_notice_detail, valid_offence_notice
 from db.vip_vehicles import replace_vip_vehicles
 from ocms.rules import SINGAPORE
 
 USER = "ocms-seed"
 FIRST_NOTICE = 541_000_001
-CHUNK = 5_000
 
 _CREATED = datetime(2026, 1, 5, 8, 0, tzinfo=SINGAPORE)
 _STAGED = datetime(2026, 5, 18, 9, 30, tzinfo=SINGAPORE)

@@ -6,6 +6,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 
 from db.engine import Database, create_file
 from ocms.errors import OperatorError
@@ -20,7 +21,10 @@ def upgrade(database: Database) -> str:
     config = _config()
     with database.writing() as conn:
         config.attributes["connection"] = conn
-        command.upgrade(config, "head")
+        try:
+            command.upgrade(config, "head")
+        except CommandError as error:
+            raise OperatorError(f"{database} was migrated by a newer version of this service: {error}") from error
     return newest()
 
 

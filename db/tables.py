@@ -89,6 +89,6 @@ job_run = Table(
     Column("started", Instant, nullable=False),
     Column("finished", Instant),
     Column("outcome", VARCHAR(20), nullable=False),
-    Column("row_count", Integer),
+    Column("rows", Integer),
     Column("detail", VARCHAR(500)),
 )

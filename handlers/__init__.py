@@ -1,7 +1,9 @@
 """One module for each operation of the contract, named after it: parse, one call down, shape the reply."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
@@ -19,6 +21,7 @@ class Services:
 
     database: Database
     settings: Settings
+    now: Callable[[], datetime]
 
 
 def load_handlers(contract: Contract, services: Services) -> dict[str, Handler]:

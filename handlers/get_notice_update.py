@@ -20,13 +20,13 @@ def handle(services: Services, call: Call) -> Reply:
     """
     asked = list(dict.fromkeys(call.body["notice_nos"]))
     with services.database.reading() as conn:
-        found = notices.get_notice_updates(conn, asked)
+        found = notices.list_notice_updates(conn, asked)
     if unknown := [notice_no for notice_no in asked if notice_no not in found]:
         raise NoticesNotFoundError(notice_nos=unknown)
     items = [_item(found[notice_no]) for notice_no in asked]
     reply = page(items, call.query["skip"], call.query.get("limit"))
     dates = {i["notice_no"]: i["court_payment_due_date"] for i in reply["data"] if i["court_payment_due_date"]}
-    record(services.database, court_cases, dates, call.caller, call.now)
+    record(services.database, court_cases, dates, call.caller, services.now())
     return Reply(200, reply)
 
 

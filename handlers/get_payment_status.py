@@ -21,14 +21,14 @@ def handle(services: Services, call: Call) -> Reply:
     """Answer one item for each requested notice, and record the EMCONS notices among them."""
     asked = list(dict.fromkeys(call.body["notice_nos"]))
     with services.database.reading() as conn:
-        found = notices.get_payment_statuses(conn, asked)
+        found = notices.list_payment_statuses(conn, asked)
     unknown = {"error": call.contract.coded(NoticesNotFoundError)}
     items = [found.get(notice_no) or {"notice_no": notice_no, **unknown} for notice_no in asked]
     reply = page(_filtered(items, call.query.get("filter")), call.query["skip"], call.query.get("limit"))
     flags = {
         item["notice_no"]: item["emcons_flag"] for item in reply["data"] if "error" not in item and is_emcons(item)
     }
-    failed = record(services.database, cas_emcons, flags, call.caller, call.now)
+    failed = record(services.database, cas_emcons, flags, call.caller, services.now())
     for item in reply["data"]:
         if item["notice_no"] in failed:
             item["error"] = call.contract.coded(ServerError)

@@ -35,9 +35,10 @@ def record(database: Database, aggregate: Aggregate[V], values: Mapping[str, V],
     try:
         with database.reading() as conn:
             pending = list(aggregate.list_unrecorded(conn, values).items())
+        failed = write_isolated(database.writing, upsert, pending)
     except DatabaseError as error:
         return _failed((notice_no, error) for notice_no in values)
-    return _failed((notice_no, error) for (notice_no, _), error in write_isolated(database.writing, upsert, pending))
+    return _failed((notice_no, error) for (notice_no, _), error in failed)
 
 
 def _failed(failures: Iterable[tuple[str, DatabaseError]]) -> set[str]:

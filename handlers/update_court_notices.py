@@ -9,7 +9,7 @@ from db.dayend import get_dayend_flag
 from handlers import Services
 from ocms.call import Call, Reply
 from ocms.errors import BatchError, DayendError, FieldError, NoticesNotFoundError, OcmsError, ServerError
-from ocms.rules import in_window, parse_instant, repeated
+from ocms.rules import business_date, is_dayend, parse_instant, repeated
 from ocms.validation import Record
 
 RENAMED = {"payment_allowance": "payment_allowance_flag"}
@@ -23,15 +23,13 @@ def handle(services: Services, call: Call) -> Reply:
     records: list[Record] = call.body
     failed = _faulty(call, records)
     changes = {r.value["notice_no"]: _change(r.value) for r in records if r.index not in failed}
-    settings = services.settings
     with services.database.writing() as conn:
-        if get_dayend_flag(conn, settings.business_date(call.now)) != "Y" or not in_window(
-            settings.local(call.now).time(), settings.dayend_window
-        ):
+        now = services.now()
+        if not is_dayend(get_dayend_flag(conn, business_date(now)), now, services.settings.dayend_window):
             raise DayendError
-        unknown, unwritten = notices.update_court_notices(conn, changes, call.caller, call.now)
+        unknown, unwritten = notices.update_court_notices(conn, changes, call.caller, now)
     for record in records:
-        notice_no = _notice_no(record)
+        notice_no = _notice_no(call, record)
         if record.index in failed:
             continue
         if notice_no in unknown:
@@ -44,22 +42,22 @@ def handle(services: Services, call: Call) -> Reply:
 
 def _faulty(call: Call, records: list[Record]) -> dict[int, dict[str, Any]]:
     """Return the records that cannot be written whatever the database holds, by their index."""
-    twice = repeated(filter(None, map(_notice_no, records)))
+    twice = repeated(filter(None, (_notice_no(call, record) for record in records)))
     failed = {}
     for record in records:
         if record.faults:
             failed[record.index] = _failure(call, record, BatchError, record.faults)
-        elif _notice_no(record) in twice:
+        elif _notice_no(call, record) in twice:
             fault = {"field": "/notice_no", "message": "this notice is in the batch more than once"}
             failed[record.index] = _failure(call, record, BatchError, [fault])
     return failed
 
 
-def _notice_no(record: Record) -> str | None:
+def _notice_no(call: Call, record: Record) -> str | None:
     """Return the notice number of a record; None when it has no usable one."""
-    if not isinstance(record.value, dict) or any(fault["field"] == "/notice_no" for fault in record.faults):
+    notice_no = record.value.get("notice_no") if isinstance(record.value, dict) else None
+    if record.faults and not (isinstance(notice_no, str) and call.contract.validator("NoticeNo").is_valid(notice_no)):
         return None
-    notice_no: str | None = record.value.get("notice_no")
     return notice_no
 
 
@@ -75,7 +73,7 @@ def _failure(
     call: Call, record: Record, error: type[OcmsError], faults: list[FieldError] | None = None
 ) -> dict[str, Any]:
     coded = call.contract.coded(error)
-    return {"index": record.index, "notice_no": _notice_no(record), **coded, "errors": faults or []}
+    return {"index": record.index, "notice_no": _notice_no(call, record), **coded, "errors": faults or []}
 
 
 def _reply(call: Call, records: list[Record], failed: list[dict[str, Any]]) -> Reply:

@@ -56,7 +56,7 @@ def test_dates_are_stored_as_singapore_local_time(database):
 def test_notice_numbers_of_any_printable_characters_survive(database, text):
     with database.writing() as conn:
         insert_rows(conn, tables.valid_offence_notice, [notice(text, atoms_flag=text)])
-        found = notices.get_payment_statuses(conn, [text])
+        found = notices.list_payment_statuses(conn, [text])
     assert list(found) == [text]
 
 
@@ -97,7 +97,7 @@ def test_a_set_of_notices_is_found_by_the_index(database, add_notice):
 
     event.listen(database.engine, "before_cursor_execute", remember)
     with database.reading() as conn:
-        notices.get_payment_statuses(conn, ["N1"])
+        notices.list_payment_statuses(conn, ["N1"])
         (statement, parameters) = next(s for s in statements if "json_each" in s[0])
         assert len([s for s in statements if "json_each" in s[0]]) == 1
         plan = [row[3] for row in conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]

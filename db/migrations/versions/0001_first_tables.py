@@ -56,7 +56,7 @@ def upgrade() -> None:
         sa.Column("started", Instant, nullable=False),
         sa.Column("finished", Instant),
         sa.Column("outcome", sa.VARCHAR(20), nullable=False),
-        sa.Column("row_count", sa.Integer),
+        sa.Column("rows", sa.Integer),
         sa.Column("detail", sa.VARCHAR(500)),
     )
     if op.get_bind().dialect.name == "sqlite":  # in production OCMS itself owns these two
