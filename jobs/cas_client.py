@@ -63,6 +63,8 @@ def _call(contract: Contract, settings: Settings) -> bytes:
         raise CutOffError(f"CAS cut its answer off: {error}") from error
     except httpx2.ReadTimeout as error:
         raise CasTimeoutError(f"CAS did not answer within {settings.cas_timeout:g} seconds") from error
+    except httpx2.DecodingError as error:
+        raise NotJsonError(f"CAS answered something that cannot be unpacked: {error}") from error
     except httpx2.TransportError as error:
         raise CasUnreachableError(
             f"CAS cannot be reached at {settings.cas_url}: {str(error) or type(error).__name__}"

@@ -1,7 +1,9 @@
 """Why a refresh of the VIP list can fail (section 1.4). The text of each goes to the log, the alert and the run."""
 
+from ocms.errors import OperatorError
 
-class RefreshError(Exception):
+
+class RefreshError(OperatorError):
     """The VIP list was not replaced; the old one stays."""
 
 

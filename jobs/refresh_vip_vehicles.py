@@ -44,7 +44,7 @@ def refresh_vip_vehicles(  # noqa: PLR0913  # what the job needs, each given onc
             if not force:
                 _require_size(len(vehicles), count_vip_vehicles(conn), min_share)
             count = replace_vip_vehicles(conn, vehicles, NAME, now())
-            finish_run(conn, run_id, now(), SUCCEEDED, row_count=count)
+            finish_run(conn, run_id, now(), SUCCEEDED, rows=count)
     except Exception as error:
         _record_failure(database, run_id, error, now())
         _tell(error, alert)

@@ -2,8 +2,6 @@
 
 import signal
 import socket
-from collections.abc import Callable
-from datetime import datetime
 from functools import partial
 
 import anyio
@@ -17,7 +15,6 @@ from ocms.errors import OperatorError, ServerError
 from ocms.faults import Fault
 from ocms.keys import ApiKey, KeyRing, hash_key
 from ocms.pages import contract_pages
-from ocms.rules import utc_now
 
 DEMO_KEY = "demo-ocms-key"
 """The key that the mock accepts unless it is given another one."""
@@ -29,15 +26,13 @@ def create_mock_cas(
     fault: Fault = Fault.NONE,
     *,
     key: str = DEMO_KEY,
-    now: Callable[[], datetime] = utc_now,
 ) -> ASGIApp:
     """Return the app of a CAS that has `count` VIP vehicles, always the same."""
     contract = Contract.load("cas")
     app = contract_app(
         contract,
-        {"getVipVehicles": partial(_get_vip_vehicles, count, fault)},
-        keys=KeyRing([ApiKey("OCMS", hash_key(key))]),
-        now=now,
+        dict.fromkeys(contract.operations, partial(_get_vip_vehicles, count, fault)),
+        keys=KeyRing(ApiKey(caller, hash_key(key)) for caller in contract.callers()),
         pages=contract_pages(contract),
     )
     return partial(_spoil, app, fault)

@@ -77,6 +77,7 @@ def test_any_other_answer_is_not_tried_again(fetch, status):
         ([VEHICLE | {"vehicle_no": "x" * 51}], "/0/vehicle_no"),
         ([VEHICLE | {"status": None}], "/0/status"),
         ([VEHICLE | {"description": "x" * 256}], "/0/description"),
+        ([VEHICLE | {"description": "a\x00b"}], "/0/description"),
     ],
 )
 def test_a_list_that_is_not_as_the_contract_says_is_refused(fetch, answer, reason):

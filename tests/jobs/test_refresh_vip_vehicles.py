@@ -62,7 +62,7 @@ def test_the_list_is_replaced_by_the_one_of_cas(refresh, mock_cas, old_list, row
     assert run == run | {
         "job": NAME,
         "outcome": "succeeded",
-        "row_count": 3,
+        "rows": 3,
         "started": clock.now,
         "finished": clock.now,
     }
@@ -83,7 +83,7 @@ def assert_refused(refresh, url, reason, *, old_list, rows, database, webhook, l
     assert [alert["title"] for alert in webhook.alerts] == [TITLE]
     assert str(raised.value) in webhook.alerts[0]["message"]
     run = last_run(database)
-    assert (run["outcome"], run["detail"], run["row_count"]) == ("failed", str(raised.value), None)
+    assert (run["outcome"], run["detail"], run["rows"]) == ("failed", str(raised.value), None)
 
 
 @pytest.mark.source("1.4", "CAS API Unreachable")
