@@ -26,8 +26,7 @@ from db.dayend import set_dayend_flag
 from db.engine import connect
 from db.sample_data import FIRST_NOTICE, notice_number, seed_notices
 from ocms.keys import hash_key
-from ocms.rules import utc_now
-from ocms.settings import load_settings
+from ocms.rules import business_date, utc_now
 
 NOTICES = 20_000
 ROUNDS = 5
@@ -108,7 +107,7 @@ def _fill(path: Path) -> None:
     schema.upgrade(database)
     with database.writing() as conn:
         seed_notices(conn, NOTICES, lambda _: None)
-        set_dayend_flag(conn, load_settings().business_date(utc_now()), "Y")
+        set_dayend_flag(conn, business_date(utc_now()), "Y")
     database.close()
     for suffix in ("-wal", "-shm"):
         Path(f"{path}{suffix}").unlink(missing_ok=True)

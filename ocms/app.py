@@ -36,9 +36,8 @@ def create_app(settings: Settings, now: Callable[[], datetime] = utc_now) -> ASG
 
     return contract_app(
         contract,
-        load_handlers(contract, Services(database, settings)),
+        load_handlers(contract, Services(database, settings, now)),
         keys=KeyRing(settings.api_keys),
-        now=now,
         pages=contract_pages(contract),
         lifespan=lifespan,
         validate_responses=settings.validate_responses,

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from ocms.contract import Contract
@@ -12,7 +11,7 @@ from ocms.contract import Contract
 class Call:
     """A call that is authenticated and valid.
 
-    `body` is the parsed body, `query` the parameters with their defaults, `now` the time with its zone.
+    `body` is the parsed body, `query` the parameters with their defaults.
     """
 
     contract: Contract
@@ -20,7 +19,6 @@ class Call:
     query: dict[str, Any]
     body: Any
     correlation_id: str
-    now: datetime
 
 
 @dataclass(frozen=True, slots=True)

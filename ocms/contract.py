@@ -37,6 +37,7 @@ class Contract:
     def __init__(self, document: Schema) -> None:
         self.document = document
         self.components: Schema = document["components"]
+        self._compiled: dict[str, Validator] = {}
         self.operations: dict[str, Operation] = {}
         for path, methods in document["paths"].items():
             for method, definition in methods.items():
@@ -65,9 +66,11 @@ class Contract:
 
     def validator(self, schema: Schema | str) -> Validator:
         """Compile a schema, or the one of that name among the components."""
-        if isinstance(schema, str):
-            schema = {"$ref": f"#/components/schemas/{schema}"}
-        return Validator(schema, {"schemas": self.components["schemas"]}, self.limits)
+        if not isinstance(schema, str):
+            return Validator(schema, {"schemas": self.components["schemas"]}, self.limits)
+        if schema not in self._compiled:
+            self._compiled[schema] = self.validator({"$ref": f"#/components/schemas/{schema}"})
+        return self._compiled[schema]
 
     def fixed(self, name: str) -> dict[str, Any]:
         """Return the members of a schema's `data` that can have one value only: its code and message."""

@@ -19,7 +19,7 @@ from ocms.errors import OperatorError
 from ocms.keys import ApiKey, hash_key
 from ocms.logs import configure_logging
 from ocms.mock_cas import DEMO_KEY as CAS_KEY
-from ocms.rules import utc_now
+from ocms.rules import business_date, utc_now
 from ocms.server import require_free
 from ocms.settings import Settings, load_settings
 
@@ -64,12 +64,16 @@ def run_demo(port: int | None, cas_port: int | None) -> None:
 
 def _prepare(settings: Settings) -> None:
     database = connect(settings.database_url)
+    if database.path is None:
+        raise OperatorError(
+            "the demo runs on SQLite only, since it migrates and fills the database: see OCMS_DATABASE_URL"
+        )
     schema.upgrade(database)
     with database.writing() as conn:
         if not has_notices(conn):
             seed_notices(conn, NOTICES, lambda _: None)
             seed_vehicles(conn, VEHICLES)
-        set_dayend_flag(conn, settings.business_date(utc_now()), "Y")
+        set_dayend_flag(conn, business_date(utc_now()), "Y")
     database.close()
 
 

@@ -6,7 +6,6 @@ Why this shape and not `AsyncApp`: docs/decisions/0001-contract-engine.md.
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from copy import deepcopy
-from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -36,7 +35,6 @@ def contract_app(  # noqa: PLR0913  # the parts of an app, each given once
     handlers: Mapping[str, Handler],
     *,
     keys: KeyRing,
-    now: Callable[[], datetime],
     pages: ASGIApp,
     lifespan: Lifespan | None = None,
     validate_responses: bool = False,
@@ -47,7 +45,7 @@ def contract_app(  # noqa: PLR0913  # the parts of an app, each given once
     Raises connexion's ResolverError when an operation has no handler.
     """
     app = ConnexionMiddleware(
-        Dispatcher(contract, handlers, now, pages),
+        Dispatcher(contract, handlers, pages),
         middlewares=[
             StrictRouting,
             SecurityMiddleware,
@@ -72,12 +70,9 @@ def contract_app(  # noqa: PLR0913  # the parts of an app, each given once
 class Dispatcher:
     """The innermost app: calls the handler of the operation that connexion has found."""
 
-    def __init__(
-        self, contract: Contract, handlers: Mapping[str, Handler], now: Callable[[], datetime], pages: ASGIApp
-    ) -> None:
+    def __init__(self, contract: Contract, handlers: Mapping[str, Handler], pages: ASGIApp) -> None:
         self._contract = contract
         self._handlers = handlers
-        self._now = now
         self._pages = pages
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -93,7 +88,6 @@ class Dispatcher:
             query=state["query"],
             body=state["body"],
             correlation_id=state["correlation_id"],
-            now=self._now(),
         )
         reply = await run_sync(self._handlers[operation_id], call)
         await send_json(send, reply.status, reply.body)

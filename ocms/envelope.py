@@ -1,5 +1,6 @@
 """The outermost layer: every request gets a correlation id, every failure the one error body."""
 
+import asyncio
 import time
 import uuid
 from collections.abc import Mapping
@@ -12,7 +13,14 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ocms.contract import MEDIA_TYPE, Contract
-from ocms.errors import ForbiddenError, InvalidRequestError, OcmsError, ServerError, UnauthorizedError
+from ocms.errors import (
+    ForbiddenError,
+    InvalidRequestError,
+    OcmsError,
+    ServerError,
+    UnauthorizedError,
+    UnavailableError,
+)
 
 CORRELATION_HEADER = "X-Correlation-ID"
 SECURE_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
@@ -53,12 +61,14 @@ class Envelope:
         with structlog.contextvars.bound_contextvars(correlation_id=correlation_id):
             try:
                 await self._app(scope, receive, send_named)
-            except Exception as raised:
+            except (Exception, asyncio.CancelledError) as raised:
                 if status:
                     raise
                 error = _as_ocms_error(raised)
                 body = self._contract.error_body(error, correlation_id)
                 await send_json(send_named, error.status, body, error.headers)
+                if isinstance(raised, asyncio.CancelledError):
+                    raise
             finally:
                 _log.info(
                     "call",
@@ -79,23 +89,26 @@ async def send_json(send: Send, status: int, body: Any, headers: Mapping[str, st
     await send({"type": "http.response.body", "body": content})
 
 
-def _as_ocms_error(raised: Exception) -> OcmsError:
-    """Translate what the frameworks raise; log what nobody expected."""
+def _as_ocms_error(raised: BaseException) -> OcmsError:
+    """Translate what the frameworks raise; log what is wrong here."""
     match raised:
-        case ServerError():
-            _log.error("server_error", error=str(raised), exc_info=raised)
-            return raised
         case OcmsError():
-            return raised
+            error = raised
+        case asyncio.CancelledError():
+            error = UnavailableError("the server is stopping")
         case HTTPException(status_code=401):
-            return UnauthorizedError()
+            error = UnauthorizedError()
         case HTTPException(status_code=403):
-            return ForbiddenError()
+            error = ForbiddenError()
         case HTTPException(status_code=status) if 400 <= status < 500:  # noqa: PLR2004  # the class of client errors
-            return InvalidRequestError(status=status, headers=raised.headers)
+            error = InvalidRequestError(status=status, headers=raised.headers)
         case _:
-            _log.error("unexpected_error", exc_info=raised)
-            return ServerError()
+            error = ServerError()
+    if isinstance(error, UnavailableError):
+        _log.error("unavailable", error=str(error))
+    elif isinstance(error, ServerError):
+        _log.error("unexpected_error" if error is not raised else "server_error", error=str(error), exc_info=raised)
+    return error
 
 
 def _normalise_content_type(scope: Scope, headers: Headers) -> None:

@@ -87,12 +87,22 @@ class ServerError(OcmsError):
     status = 500
 
 
+class UnavailableError(ServerError):
+    """The service cannot work just now."""
+
+    status = 503
+    headers: ClassVar[Mapping[str, str]] = {"Retry-After": "5"}
+
+
 class DatabaseError(ServerError):
     """The database refused a statement."""
 
 
-class DatabaseUnavailableError(DatabaseError):
+class TransactionLostError(DatabaseError):
+    """The database has ended the transaction by itself; nothing of it is written."""
+
+
+class DatabaseUnavailableError(DatabaseError, UnavailableError):
     """The database cannot be reached, is locked or has no space."""
 
     status = 503
-    headers: ClassVar[Mapping[str, str]] = {"Retry-After": "5"}

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, time, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from typing import Any, TypeVar
 
 import msgspec
@@ -60,6 +60,16 @@ def page(items: Sequence[T], skip: int, limit: int | None) -> dict[str, Any]:
     total = len(items)
     limit = total if limit is None else limit
     return {"total": total, "limit": limit, "skip": skip, "data": list(items[skip : skip + limit])}
+
+
+def business_date(instant: datetime) -> date:
+    """Return the business date, which is Singapore's."""
+    return instant.astimezone(SINGAPORE).date()
+
+
+def is_dayend(flag: str | None, instant: datetime, window: tuple[time, time] | None) -> bool:
+    """Tell whether court notices may be updated: the flag of the business date is Y, and it is time (section 1.3)."""
+    return flag == "Y" and in_window(instant.astimezone(SINGAPORE).time(), window)
 
 
 def in_window(moment: time, window: tuple[time, time] | None) -> bool:

@@ -41,6 +41,8 @@ def server_config(app: ASGIApp | str, **options: Any) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         interface="asgi3",
+        http="h11",  # limits the headers, and keeps the body of a request that offers an upgrade
+        proxy_headers=False,
         log_config=None,
         access_log=False,
         server_header=False,

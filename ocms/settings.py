@@ -1,12 +1,12 @@
 """The settings, from the environment or a ``.env`` file."""
 
 import re
-from datetime import date, datetime, time
+from datetime import time
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import pytz
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -39,8 +39,8 @@ def _keys(value: Any) -> Any:
 
 def _zone(name: str) -> str:
     try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError):
+        pytz.timezone(name)  # the zones that the schedule knows
+    except pytz.UnknownTimeZoneError:
         raise ValueError("must be a time zone such as Asia/Singapore") from None
     return name
 
@@ -94,7 +94,7 @@ class Settings(BaseSettings):
     vip_min_share: Annotated[float, Field(ge=0, le=1)] = 0.5
     """A new VIP list smaller than this share of the old one is refused."""
     timezone: Annotated[str, AfterValidator(_zone)] = "Asia/Singapore"
-    """The zone of the times of day and of the business date."""
+    """The zone of the time above. The business date and the window below are in Singapore time."""
     dayend_window: Annotated[tuple[time, time] | None, NoDecode, BeforeValidator(_window)] = None
     """When court updates are accepted, as HH:MM-HH:MM; empty for the whole day."""
     alert_urls: Annotated[list[str], NoDecode, BeforeValidator(_alert_urls)] = []
@@ -107,14 +107,6 @@ class Settings(BaseSettings):
     """How log lines look."""
     validate_responses: bool = False
     """Check each answer against the contract before it is sent."""
-
-    def local(self, instant: datetime) -> datetime:
-        """Return an instant as the local time of the configured zone."""
-        return instant.astimezone(ZoneInfo(self.timezone))
-
-    def business_date(self, instant: datetime) -> date:
-        """Return the business date at an instant."""
-        return self.local(instant).date()
 
 
 def load_settings(**overrides: Any) -> Settings:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from itertools import islice
 from typing import Any
 from urllib.parse import parse_qsl
@@ -16,9 +16,23 @@ from ocms.rules import parse_instant
 
 Schema = dict[str, Any]
 
-_JSON = msgspec.json.Decoder(float_hook=Decimal)
+LONGEST_NUMBER = 64
+"""Characters of a number, and places before or after its point, beyond which it only costs time."""
+BEYOND = Decimal("1E+64")
+"""What is read in place of such a number; no limit of a contract admits it."""
+
+
+def _exact(text: str) -> Decimal:
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        return BEYOND
+    return BEYOND if len(text) > LONGEST_NUMBER or abs(value.adjusted()) > LONGEST_NUMBER else value
+
+
+_JSON = msgspec.json.Decoder(float_hook=_exact)
 _RFC3339 = jsonschema_rs.Draft4Validator({"format": "date-time"}, validate_formats=True)
-_INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
+_INTEGER = re.compile(r"-?[0-9]{1,18}")
 
 
 def parse_json(body: bytes) -> Any:
@@ -148,6 +162,7 @@ class QueryRules:
         self._required = [p["name"] for p in parameters if p.get("required")]
         self._validators = {name: Validator(s, components, limits) for name, s in self._schemas.items()}
         self._any = Validator({}, components, limits)
+        self._most = limits.items
 
     def parse(self, query: bytes) -> dict[str, Any]:
         """Parse and validate a query string; return the parameters with their defaults.
@@ -171,7 +186,7 @@ class QueryRules:
                 found = self._validators[name].faults(values[name])
                 faults.extend(self._any.fault(name + fault["field"], fault["message"]) for fault in found)
         if faults:
-            raise InvalidRequestError(errors=faults)
+            raise InvalidRequestError(errors=faults[: self._most])
         return values
 
 

@@ -38,7 +38,7 @@ class BodyValidator:
     async def wrap_receive(self, receive: Receive, *, scope: Scope) -> tuple[Receive, Scope]:
         """Read and validate the body. Raises InvalidRequestError."""
         body = _operation(self._contract, scope).body
-        compressed = Headers(scope=scope).get("content-encoding", "identity").lower() != "identity"
+        compressed = any(coding.lower() != "identity" for coding in Headers(scope=scope).getlist("content-encoding"))
         if self._encoding not in ("utf-8", "utf8", "us-ascii") or compressed:
             raise InvalidRequestError(status=415)
         if body is not None:

@@ -17,7 +17,7 @@ from ocms.validation import Record
 CONTRACT = Contract.load("ocms")
 SETTINGS = load_settings()
 KEYS = KeyRing(SETTINGS.api_keys)
-HANDLERS = load_handlers(CONTRACT, Services(connect(SETTINGS.database_url), SETTINGS))
+HANDLERS = load_handlers(CONTRACT, Services(connect(SETTINGS.database_url), SETTINGS, utc_now))
 
 
 def check_key(apikey: str) -> dict[str, Any] | None:
@@ -31,7 +31,7 @@ def _resolve(operation_id: str) -> Any:
         if isinstance(body, list):
             body = [Record(index, value, []) for index, value in enumerate(body)]
         query = {"skip": skip} | ({"limit": limit} if limit else {})
-        reply = HANDLERS[operation_id](Call(CONTRACT, user, query, body, "bench", utc_now()))
+        reply = HANDLERS[operation_id](Call(CONTRACT, user, query, body, "bench"))
         return reply.body, reply.status
 
     return handle

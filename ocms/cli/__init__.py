@@ -77,7 +77,7 @@ def mock_cas(
 def main() -> None:
     """Run the command line. Exit code 0 for success, 1 for a failure, 2 for a wrong command."""
     try:
-        code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
+        code = app(sys.argv[1:] or ["--help"], prog_name="ocms", standalone_mode=False)
     except typer.Exit as done:
         code = done.exit_code
     except (typer.Abort, KeyboardInterrupt):

@@ -10,21 +10,21 @@ app = typer.Typer(help="The day-end flag: CAS may update court notices only whil
 
 @app.command()
 def show() -> None:
-    """Show the flags of the last days; today is the business date in the configured time zone."""
+    """Show the flags of the last days; today is the business date in Singapore."""
     from rich.table import Table
 
     from db.dayend import get_dayend_flag, list_dayend_flags
     from ocms.cli.context import configured, opened
     from ocms.cli.tables import show_table
-    from ocms.rules import utc_now
+    from ocms.rules import business_date, utc_now
 
     settings = configured()
-    today = settings.business_date(utc_now())
+    today = business_date(utc_now())
     with opened(settings) as database, database.reading() as conn:
         flags, flag = list_dayend_flags(conn, 10), get_dayend_flag(conn, today)
     table = Table("business date", "flag")
-    for business_date, value in flags:
-        table.add_row(str(business_date), value)
+    for day, value in flags:
+        table.add_row(str(day), value)
     show_table(table)
     typer.echo(f"Today, {today}: {flag or 'not set'}.")
 
@@ -37,13 +37,13 @@ def set_flag(
     """Set the flag of today or of another date."""
     from db.dayend import set_dayend_flag
     from ocms.cli.context import configured, opened
-    from ocms.rules import utc_now
+    from ocms.rules import business_date, utc_now
 
     flag = flag.upper()
     if flag not in ("Y", "N"):
         raise typer.BadParameter("the flag must be Y or N.")
     settings = configured()
-    business_date = date.date() if date else settings.business_date(utc_now())
+    chosen = date.date() if date else business_date(utc_now())
     with opened(settings) as database, database.writing() as conn:
-        set_dayend_flag(conn, business_date, flag)
-    typer.echo(f"Day-end of {business_date} is {flag}.")
+        set_dayend_flag(conn, chosen, flag)
+    typer.echo(f"Day-end of {chosen} is {flag}.")

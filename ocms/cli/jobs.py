@@ -1,7 +1,6 @@
 """``ocms jobs``: run a job, loop over the schedule, look back."""
 
 import signal
-import sys
 import threading
 from typing import Annotated
 
@@ -18,18 +17,13 @@ def run(
 ) -> None:
     """Run one job now. Exit code 0 only when it has done its work."""
     from jobs import runner
-    from jobs.failures import RefreshError
     from ocms.cli.context import configured, opened
 
     settings = configured()
     if job not in runner.JOBS:
         raise typer.BadParameter(f"the job must be one of {', '.join(runner.JOBS)}.")
     with opened(settings) as database:
-        try:
-            typer.echo(runner.run_job(job, database, settings, force=force))
-        except RefreshError as error:
-            sys.stderr.write(f"ocms: {error}\n")
-            raise typer.Exit(1) from error
+        typer.echo(runner.run_job(job, database, settings, force=force))
 
 
 @app.command()
@@ -60,7 +54,7 @@ def history(limit: Annotated[int, typer.Option(min=1, help="How many runs.")] = 
     table = Table("run", "job", "started", "finished", "outcome", "rows", "detail")
     for row in runs:
         finished = f"{row['finished']:%Y-%m-%d %H:%M:%S}" if row["finished"] else ""
-        rows = "" if row["row_count"] is None else str(row["row_count"])
+        rows = "" if row["rows"] is None else str(row["rows"])
         started = f"{row['started']:%Y-%m-%d %H:%M:%S}"
         table.add_row(str(row["run_id"]), row["job"], started, finished, row["outcome"], rows, row["detail"] or "")
     show_table(table)

@@ -13,7 +13,7 @@ def group() -> None:
 
 
 @app.command()
-def create(caller: Annotated[str, typer.Argument(help="Who gets the key: CAS or PLUS.")]) -> None:
+def create(caller: Annotated[str, typer.Argument(help="Who gets the key, as the contract names the caller.")]) -> None:
     """Make a new key: print it once, with the hash to configure."""
     from ocms.contract import Contract
     from ocms.keys import ApiKey, create_key, hash_key

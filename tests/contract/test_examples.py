@@ -37,10 +37,11 @@ def test_a_request_of_the_contract_gets_the_answer_of_the_same_name(callers, dat
     assert (answer.status_code, body) == (status, expected)
 
 
-def test_the_example_of_cas_is_a_valid_answer_of_cas(mock_cas):
+def test_the_example_of_cas_is_the_answer_of_the_mock_cas(mock_cas):
     definition = Contract.load("cas").document["paths"]["/v1/getVipVehicles"]["post"]
     (request,) = definition["requestBody"]["content"][MEDIA_TYPE]["examples"].values()
+    (expected,) = definition["responses"]["200"]["content"][MEDIA_TYPE]["examples"].values()
     answer = httpx2.post(
         f"{mock_cas(2)}/v1/getVipVehicles", json=request["value"], headers={"X-API-Key": "a-key-of-ocms"}
     )
-    assert answer.status_code == 200
+    assert answer.json() == expected["value"]

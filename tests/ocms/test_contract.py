@@ -128,7 +128,9 @@ def test_each_error_class_has_the_code_of_its_schema():
         "DayendError": "OCMS-4009",
         "BatchError": "OCMS-4022",
         "ServerError": "OCMS-5000",
+        "UnavailableError": "OCMS-5000",
         "DatabaseError": "OCMS-5000",
+        "TransactionLostError": "OCMS-5000",
         "DatabaseUnavailableError": "OCMS-5000",
     }
 
@@ -155,9 +157,10 @@ def test_each_filter_of_the_contract_has_a_meaning():
 
 
 def test_texts_of_the_contract_fit_their_columns():
-    for contract, schema in (("ocms", "CourtNotice"), ("cas", "VipVehicle")):
+    court = [tables.valid_offence_notice, tables.offence_notice_detail]
+    for contract, schema, owners in (("ocms", "CourtNotice", court), ("cas", "VipVehicle", [tables.vip_vehicle])):
         known = CONTRACTS[contract].components["schemas"]
-        columns = {c.name: c for table in tables.metadata.tables.values() for c in table.columns}
+        columns = {c.name: c for table in owners for c in table.columns}
         for name, definition in known[schema]["properties"].items():
             schema_of = known.get(definition.get("$ref", "").rpartition("/")[2], definition)
             column = columns[update_court_notices.RENAMED.get(name, name)]

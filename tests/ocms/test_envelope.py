@@ -1,5 +1,6 @@
 """Whatever arrives, the answer is the one error body with its proper status."""
 
+import contextlib
 import gzip
 import json
 import socket
@@ -9,6 +10,7 @@ import httpx2
 import pytest
 from fixtures.settings import CAS_KEY
 
+from db import tables
 from ocms.app import create_app
 from ocms.contract import Contract
 
@@ -29,6 +31,9 @@ BODIES = {
     "NaN": b'{"notice_nos": [NaN]}',
     "Infinity": b'{"notice_nos": [-Infinity]}',
     "a huge exponent": b'{"notice_nos": [1e999999999]}',
+    "a larger exponent than decimals have": b'{"notice_nos": [1e9999999999999999999999]}',
+    "a smaller one": b'{"notice_nos": [1e-9999999999999999999999]}',
+    "very many places": b'{"notice_nos": [0.' + b"1" * 100_000 + b"]}",
     "a huge integer": b'{"notice_nos": [' + b"9" * 100_000 + b"]}",
     "a NUL": b'{"notice_nos": ["N\\u00001"]}',
     "a raw NUL": b'{"notice_nos": ["N\x001"]}',
@@ -73,6 +78,12 @@ def test_a_body_that_is_not_as_the_contract_says_is_a_bad_request(cas, path, nam
     assert data["errors"]
     assert all(len(fault["message"]) <= 500 and len(fault["field"]) <= 200 for fault in data["errors"])
     assert not logs("unexpected_error")
+
+
+def test_at_most_a_hundred_faults_of_a_query_are_told(cas):
+    query = "&".join(f"x{number}=1" for number in range(3000))
+    data = assert_error(cas.post(f"/v1/getPaymentStatus?{query}", json={"notice_nos": ["N1"]}), 400)
+    assert len(data["errors"]) == 100
 
 
 def test_at_most_a_hundred_faults_are_told(cas):
@@ -127,6 +138,33 @@ def test_without_a_media_type_the_body_is_taken_as_json(cas):
 def test_a_compressed_body_is_refused(cas):
     body = gzip.compress(b'{"notice_nos": ["N1"]}')
     assert_error(cas.post("/v1/getPaymentStatus", content=body, headers=HEADERS | {"Content-Encoding": "gzip"}), 415)
+    codings = [*HEADERS.items(), ("Content-Encoding", "identity"), ("Content-Encoding", "gzip")]
+    assert_error(cas.post("/v1/getPaymentStatus", content=body, headers=codings), 415)
+
+
+@pytest.mark.parametrize("protocol", ["h2c", "websocket"])
+def test_a_request_that_offers_another_protocol_is_served_as_it_is(cas, protocol):
+    headers = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": protocol, "HTTP2-Settings": "AAMAAABk"}
+    answer = cas.post("/v1/getPaymentStatus", json={"notice_nos": ["N1"]}, headers=headers)
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("method", ["FOO", "post", "PROPFIND"])
+def test_an_unknown_method_is_a_wrong_one(cas, method):
+    with socket.create_connection((cas.base_url.host, cas.base_url.port)) as caller:
+        caller.sendall(f"{method} /v1/getPaymentStatus HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        answer = b"".join(iter(lambda: caller.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 405")
+    assert b"OCMS-4000" in answer
+
+
+def test_headers_without_end_are_refused(cas):
+    with socket.create_connection((cas.base_url.host, cas.base_url.port)) as caller:
+        with contextlib.suppress(ConnectionError):
+            caller.sendall(b"POST / HTTP/1.1\r\nX-Filler: " + b"x" * 10_000_000)
+        with contextlib.suppress(ConnectionError):
+            assert caller.recv(65536).startswith(b"HTTP/1.1 400")
+    assert cas.call("getPaymentStatus", {"notice_nos": ["N1"]}).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/", "/v1", "/v1/", "/v1/getPaymentStatus/", "/V1/getPaymentStatus", "//", "/v1/x"])
@@ -225,6 +263,26 @@ def test_a_locked_database_is_unavailable_and_then_serves_again(cas, add_notice,
     assert_error(answer, 503, "OCMS-5000")
     assert int(answer.headers["Retry-After"]) > 0
     assert cas.call("updateCourtNotices", [{"notice_no": "N1", "atoms_flag": "Y"}]).status_code == 409
+
+
+def test_a_failed_statement_is_logged_without_its_values(cas, drop_table, logs):
+    drop_table(tables.valid_offence_notice)
+    cas.call("getPaymentStatus", {"notice_nos": ["SECRET-1"]})
+    assert logs("server_error")
+    assert "SECRET-1" not in logs.text()
+
+
+def test_a_database_that_is_gone_is_unavailable_until_it_is_back(cas, add_notice, database, tmp_path):
+    if database.path is None:
+        pytest.skip("a file can be moved away, a server cannot")
+    add_notice("N1")
+    database.close()
+    body = {"notice_nos": ["N1"]}
+    assert cas.call("getPaymentStatus", body).status_code == 200
+    database.path.rename(tmp_path / "away.db")
+    assert_error(cas.call("getPaymentStatus", body), 503, "OCMS-5000")
+    (tmp_path / "away.db").rename(database.path)
+    assert cas.call("getPaymentStatus", body).status_code == 200
 
 
 def test_many_callers_at_once_are_all_served(cas, add_notice):

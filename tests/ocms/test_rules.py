@@ -1,10 +1,21 @@
 """The rules, as plain functions."""
 
-from datetime import datetime, time
+from datetime import UTC, datetime, time
 
 import pytest
 
-from ocms.rules import SINGAPORE, in_window, is_emcons, is_fully_paid, is_ps_wwp, page, parse_instant, repeated
+from ocms.rules import (
+    SINGAPORE,
+    business_date,
+    in_window,
+    is_dayend,
+    is_emcons,
+    is_fully_paid,
+    is_ps_wwp,
+    page,
+    parse_instant,
+    repeated,
+)
 
 
 def test_an_instant_is_read_with_its_offset():
@@ -47,6 +58,21 @@ def test_a_page():
     assert page("abcd", 1, 2) == {"total": 4, "limit": 2, "skip": 1, "data": ["b", "c"]}
     assert page("abcd", 1, None) == {"total": 4, "limit": 4, "skip": 1, "data": ["b", "c", "d"]}
     assert page("", 0, None) == {"total": 0, "limit": 0, "skip": 0, "data": []}
+
+
+def test_the_business_date_is_the_one_of_singapore():
+    assert business_date(datetime(2026, 6, 30, 15, 59, tzinfo=UTC)).isoformat() == "2026-06-30"
+    assert business_date(datetime(2026, 6, 30, 16, 0, tzinfo=UTC)).isoformat() == "2026-07-01"
+
+
+def test_dayend_needs_the_flag_and_the_time():
+    now = datetime(2026, 6, 30, 14, 30, tzinfo=UTC)
+    window = (time(22), time(23))
+    assert is_dayend("Y", now, None)
+    assert is_dayend("Y", now, window)
+    assert not is_dayend("Y", now, (time(14), time(15))), "the window is in Singapore time"
+    assert not is_dayend("N", now, window)
+    assert not is_dayend(None, now, None)
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def test_each_operation_takes_the_keys_of_its_callers_only(cas, operation):
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.operation_id)
 @pytest.mark.parametrize(
-    "key", ["wrong", "", CAS_KEY.upper(), CAS_KEY + " x", CAS_KEY[:-1], "é".encode(), "x" * 60_000]
+    "key", ["wrong", "", CAS_KEY.upper(), CAS_KEY + " x", CAS_KEY[:-1], "é".encode(), "x" * 30_000]
 )
 def test_a_wrong_key_is_refused_before_the_body_is_looked_at(cas, operation, key):
     answer = cas.post(operation.path, content=b"{", headers={"X-API-Key": key})
