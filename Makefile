@@ -6,6 +6,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+TOOLS := node_modules/.installed
+export REDOCLY_TELEMETRY := off
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -13,16 +15,18 @@ help: ## list the targets
 run: $(INSTALLED) ## install, migrate, seed, and run everything on this machine; Ctrl-C stops it
 	@exec $(BIN)/ocms demo
 
-test: $(INSTALLED) ## run the whole suite, contract fuzzing included
+test: $(INSTALLED) $(TOOLS) ## run the whole suite, contract fuzzing included
 	@$(BIN)/pytest
 
-check: $(INSTALLED) ## format, lint, types, layers, spec lint
+check: $(INSTALLED) $(TOOLS) ## format, lint, types, layers, spec lint
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/yamllint --strict openapi
 	$(BIN)/ocms spec check
+	npx --no-install spectral lint --quiet openapi/ocms.yaml openapi/cas.yaml
+	npx --no-install redocly lint
 
 bench: $(INSTALLED) ## measure side by side and print the ratios
 	@$(BIN)/python -m benchmarks.bench
@@ -37,7 +41,12 @@ lock: $(INSTALLED) ## resolve the newest versions into requirements.lock
 		pyproject.toml --output-file requirements.lock
 
 clean: ## remove the virtual environment and the demo's data
-	rm -rf $(VENV) var
+	rm -rf $(VENV) node_modules var
+
+$(TOOLS): package-lock.json
+	@command -v npm > /dev/null || { echo "ocms: Node.js 20 or newer with npm is needed to lint the contracts"; exit 1; }
+	npm ci --silent
+	@touch $@
 
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ocms: Python 3.11 or newer is needed; set PYTHON=python3.11")'
