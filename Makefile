@@ -23,10 +23,14 @@ check: $(INSTALLED) $(TOOLS) ## format, lint, types, layers, spec lint
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/yamllint --strict openapi
+	$(BIN)/yamllint --strict openapi/*.yaml
 	$(BIN)/ocms spec check
 	npx --no-install spectral lint --quiet openapi/ocms.yaml openapi/cas.yaml
 	npx --no-install redocly lint
+	@mkdir -p build
+	@for name in ocms cas; do \
+		$(BIN)/ocms spec export $$name -o build/$$name.yaml && openapi/lint/compatible.sh $$name build/$$name.yaml || exit 1; \
+	done
 
 bench: $(INSTALLED) ## measure side by side and print the ratios
 	@$(BIN)/python -m benchmarks.bench
@@ -41,7 +45,7 @@ lock: $(INSTALLED) ## resolve the newest versions into requirements.lock
 		pyproject.toml --output-file requirements.lock
 
 clean: ## remove the virtual environment and the demo's data
-	rm -rf $(VENV) node_modules var
+	rm -rf $(VENV) node_modules build var
 
 $(TOOLS): package-lock.json
 	@command -v npm > /dev/null || { echo "ocms: Node.js 20 or newer with npm is needed to lint the contracts"; exit 1; }
