@@ -1,6 +1,6 @@
 # `make` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench lock clean
+.PHONY: help run test check contract bench format lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -31,6 +31,16 @@ check: $(INSTALLED) $(TOOLS) ## format, lint, types, layers, spec lint
 	@for name in ocms cas; do \
 		$(BIN)/ocms spec export $$name -o build/$$name.yaml && openapi/lint/compatible.sh $$name build/$$name.yaml || exit 1; \
 	done
+
+contract: $(INSTALLED) ## hold live servers to both contracts over HTTP; reports in build/
+	@mkdir -p build
+	@rm -f build/contract.db*
+	@export OCMS_DATABASE_URL=sqlite:///build/contract.db OCMS_PORT=18080 OCMS_CAS_PORT=18090; \
+	$(BIN)/ocms demo > build/contract.log 2>&1 & demo=$$!; trap 'kill $$demo; wait $$demo' EXIT; \
+	for second in $$(seq 60); do grep -q Ctrl-C build/contract.log && break; sleep 1; done; \
+	$(BIN)/ocms spec verify ocms --url http://127.0.0.1:18080 --key CAS:demo-cas-key --key PLUS:demo-plus-key \
+		--junit build/contract-ocms.xml && \
+	$(BIN)/ocms spec verify cas --url http://127.0.0.1:18090 --key OCMS:demo-ocms-key --junit build/contract-cas.xml
 
 bench: $(INSTALLED) ## measure side by side and print the ratios
 	@$(BIN)/python -m benchmarks.bench

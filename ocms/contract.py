@@ -93,9 +93,13 @@ class Contract:
 
     def key_header(self, operation_id: str) -> str:
         """Return the header in which an operation wants its API key."""
-        operation = self.operations[operation_id]
-        requirement = self.document["paths"][operation.path][operation.method]["security"][0]
+        requirement = self.security(self.operations[operation_id])[0]
         return str(self.components["securitySchemes"][next(iter(requirement))]["name"])
+
+    def security(self, operation: Operation) -> list[dict[str, Any]]:
+        """Return the security requirements of an operation, each a mapping by the name of its scheme."""
+        requirements: list[dict[str, Any]] = self.document["paths"][operation.path][operation.method]["security"]
+        return requirements
 
     def published(self) -> Schema:
         """Return the document as partners get it: self-contained, without the extensions of this service."""

@@ -40,6 +40,27 @@ def check() -> None:
 
 
 @app.command()
+def verify(
+    contract: Annotated[Name, typer.Argument(help="Which contract.")] = Name.OCMS,
+    *,
+    url: Annotated[str, typer.Option(help="The address of the deployment.")],
+    key: Annotated[
+        list[str] | None, typer.Option(help="CALLER:KEY; may be repeated. Operations of other callers are left out.")
+    ] = None,
+    junit: Annotated[Path | None, typer.Option(help="Write a JUnit report to this file as well.")] = None,
+) -> None:
+    """Hold a deployment to a contract by calling it, thousands of times; exit 0 when all is as the contract says.
+
+    It calls every operation for real, with invented data: do not point it at a production system.
+    """
+    from ocms.contract import Contract
+    from ocms.verify import verify as run
+
+    keys = dict(pair.partition(":")[::2] for pair in key or [])
+    raise typer.Exit(run(Contract.load(contract), url.rstrip("/"), keys, junit))
+
+
+@app.command()
 def export(
     contract: Annotated[Name, typer.Argument(help="Which contract.")] = Name.OCMS,
     form: Annotated[Format, typer.Option("--format", help="How it is written.")] = Format.YAML,

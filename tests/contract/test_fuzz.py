@@ -1,14 +1,12 @@
 """Schemathesis holds live servers to both contracts: every phase, every check, every operation.
 
-What is expected of single operations stands, with its reason, in schemathesis.toml.
+What is expected of single operations stands, with its reason, in openapi/schemathesis.toml.
 """
 
-import os
-import subprocess
-import sys
 import tomllib
 from datetime import date
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 from fixtures.settings import CAS_KEY, OCMS_KEY, PLUS_KEY
@@ -19,59 +17,62 @@ from ocms.app import create_app
 from ocms.faults import Fault
 
 ROOT = Path(__file__).parents[2]
-KEYS = {
-    "OCMS_CONTRACT_CAS_KEY": CAS_KEY,
-    "OCMS_CONTRACT_PLUS_KEY": PLUS_KEY,
-    "OCMS_CONTRACT_OCMS_KEY": OCMS_KEY,
-}
 
 
 @pytest.fixture
-def fuzz(tmp_path):
-    """Run schemathesis against an address; returns its output."""
+def verify(ocms, tmp_path):
+    """Hold an address to a contract; returns the output and the JUnit report."""
 
-    def run(url):
-        result = subprocess.run(
-            [
-                Path(sys.executable).with_name("schemathesis"),
-                f"--config-file={ROOT / 'schemathesis.toml'}",
-                "run",
-                f"{url}/openapi.json",
-                f"--url={url}",
-                "--checks=all",
-                "--phases=examples,coverage,fuzzing,stateful",
-            ],
-            cwd=tmp_path,
-            env={**os.environ, **KEYS},
-            capture_output=True,
-            text=True,
-            timeout=600,
-            check=False,
-        )
+    def run(name, url, *keys):
+        report = tmp_path / "report.xml"
+        options = [option for key in keys for option in ("--key", key)]
+        result = ocms("spec", "verify", name, "--url", url, "--junit", report, *options, timeout=600)
         assert result.returncode == 0, result.stdout + result.stderr
-        return result.stdout
+        return result.stdout, ET.parse(report).getroot()
 
     return run
 
 
-def test_ocms_is_as_its_contract_says(fuzz, serve, make_settings, clock, database, logs):
+def test_ocms_is_as_its_contract_says(verify, serve, make_settings, clock, database, logs):
     with database.writing() as conn:
         seed_notices(conn, 100, lambda _: None)
         set_dayend_flag(conn, date(2026, 6, 30), "Y")
-    output = fuzz(serve(create_app(make_settings(), clock)))
+    url = serve(create_app(make_settings(), clock))
+    output, report = verify("ocms", url, f"CAS:{CAS_KEY}", f"PLUS:{PLUS_KEY}")
     assert "Tested: 3" in output
+    assert int(report.get("tests")) >= 3
+    assert int(report.get("failures")) == 0
     assert not logs("unexpected_error")
     assert not logs("server_error")
 
 
-def test_the_mock_cas_is_as_the_contract_of_cas_says(fuzz, mock_cas, logs):
-    assert "Tested: 1" in fuzz(mock_cas(20))
+def test_the_mock_cas_is_as_the_contract_of_cas_says(verify, mock_cas, logs):
+    output, _ = verify("cas", mock_cas(20), f"OCMS:{OCMS_KEY}")
+    assert "Tested: 1" in output
     assert not logs("unexpected_error")
 
 
-def test_a_server_that_breaks_its_contract_is_found_out(fuzz, mock_cas):
+def test_a_server_that_breaks_its_contract_is_found_out(verify, mock_cas):
     with pytest.raises(AssertionError, match="Response violates schema"):
-        fuzz(mock_cas(20, Fault.INVALID))
+        verify("cas", mock_cas(20, Fault.INVALID), f"OCMS:{OCMS_KEY}")
+
+
+def test_with_the_key_of_one_caller_only_its_operations_are_verified(verify, serve, make_settings, clock, database):
+    output, _ = verify("ocms", serve(create_app(make_settings(), clock)), f"PLUS:{PLUS_KEY}")
+    assert "Selected: 1/3" in output
+
+
+@pytest.mark.parametrize(
+    ("keys", "text"),
+    [
+        ([], "no operation can be verified without a key: give one with --key CALLER:KEY"),
+        (["--key", "LTA:x"], "the contract knows no caller LTA"),
+    ],
+)
+def test_without_a_usable_key_nothing_is_verified(ocms, keys, text):
+    result = ocms("spec", "verify", "--url", "http://127.0.0.1:9", *keys)
+    assert result.returncode == 1
+    assert text in result.stderr
 
 
 def test_no_check_and_no_operation_is_left_out():
@@ -82,7 +83,7 @@ def test_no_check_and_no_operation_is_left_out():
                 if isinstance(child, dict):
                     yield from switches(child)
 
-    settings = tomllib.loads((ROOT / "schemathesis.toml").read_text())
+    settings = tomllib.loads((ROOT / "openapi" / "schemathesis.toml").read_text())
     for key, value in switches(settings):
         assert not key.startswith("exclude"), key
         assert (key, value) != ("enabled", False)

@@ -36,6 +36,7 @@ COMMANDS = [
     "dayend set",
     "spec check",
     "spec export",
+    "spec verify",
     "keys create",
 ]
 

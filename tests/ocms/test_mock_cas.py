@@ -2,6 +2,7 @@
 
 import httpx2
 import pytest
+from fixtures.coverage import COVERAGE
 from fixtures.settings import OCMS_KEY
 
 from ocms.contract import Contract
@@ -12,7 +13,10 @@ HEADERS = {"X-API-Key": OCMS_KEY}
 
 
 def ask(url, **options):
-    return httpx2.post(f"{url}/v1/getVipVehicles", **({"json": {}, "headers": HEADERS} | options))
+    path = f"{url}/v1/getVipVehicles"
+    answer = httpx2.request(options.pop("method", "POST"), path, **({"json": {}, "headers": HEADERS} | options))
+    COVERAGE["cas"].observe(answer.request, answer)
+    return answer
 
 
 def test_the_list_is_as_the_contract_says_and_the_same_each_time(mock_cas):
@@ -31,6 +35,7 @@ def test_the_list_is_as_the_contract_says_and_the_same_each_time(mock_cas):
         ({"headers": {"X-API-Key": "wrong"}}, 401, "CAS-4001"),
         ({"json": {"page": 1}}, 400, "CAS-4000"),
         ({"json": []}, 400, "CAS-4000"),
+        ({"method": "PUT"}, 405, "CAS-4000"),
         ({"json": {"page": "x" * 2000}}, 413, "CAS-4000"),
         ({"headers": HEADERS | {"Content-Type": "text/plain"}}, 415, "CAS-4000"),
     ],
