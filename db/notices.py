@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from functools import cache, partial
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection, Select, select
 
@@ -13,6 +13,7 @@ from db.engine import savepoint
 from db.isolation import write_isolated
 from db.tables import offence_notice_detail as detail
 from db.tables import valid_offence_notice as notice
+from ocms.contract_types import PaymentStatus
 from ocms.errors import DatabaseError
 
 Columns = tuple[Any, ...]
@@ -57,9 +58,9 @@ Item = tuple[str, Mapping[str, Any], Change]
 """Notice number, what is stored, what changes."""
 
 
-def list_payment_statuses(conn: Connection, notice_nos: Collection[str]) -> dict[str, dict[str, Any]]:
+def list_payment_statuses(conn: Connection, notice_nos: Collection[str]) -> dict[str, PaymentStatus]:
     """Return what API 1 tells of each notice that exists, by notice number (section 1.2)."""
-    return _get(conn, PAYMENT_STATUS, notice_nos)
+    return cast("dict[str, PaymentStatus]", _get(conn, PAYMENT_STATUS, notice_nos))
 
 
 def list_notice_updates(conn: Connection, notice_nos: Collection[str]) -> dict[str, dict[str, Any]]:

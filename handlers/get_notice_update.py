@@ -1,11 +1,12 @@
 """API 4, getNoticeUpdate: PLUS asks for notice details with the court payment due date (section 2.2)."""
 
-from typing import Any
+from typing import Any, cast
 
 from db import court_cases, notices
 from handlers import Services
 from handlers.recording import record
 from ocms.call import Call, Reply
+from ocms.contract_types import NoticeQuery, NoticeUpdate, NoticeUpdateList
 from ocms.errors import NoticesNotFoundError
 from ocms.rules import is_ps_wwp, page
 
@@ -18,19 +19,20 @@ def handle(services: Services, call: Call) -> Reply:
 
     Raises NoticesNotFoundError, before anything is written, when a notice does not exist.
     """
-    asked = list(dict.fromkeys(call.body["notice_nos"]))
+    query: NoticeQuery = call.body
+    asked = list(dict.fromkeys(query["notice_nos"]))
     with services.database.reading() as conn:
         found = notices.list_notice_updates(conn, asked)
     if unknown := [notice_no for notice_no in asked if notice_no not in found]:
         raise NoticesNotFoundError(notice_nos=unknown)
     items = [_item(found[notice_no]) for notice_no in asked]
-    reply = page(items, call.query["skip"], call.query.get("limit"))
+    reply: NoticeUpdateList = page(items, call.query["skip"], call.query.get("limit"))
     dates = {i["notice_no"]: i["court_payment_due_date"] for i in reply["data"] if i["court_payment_due_date"]}
     record(services.database, court_cases, dates, call.caller, services.now())
     return Reply(200, reply)
 
 
-def _item(notice: dict[str, Any]) -> dict[str, Any]:
+def _item(notice: dict[str, Any]) -> NoticeUpdate:
     if is_ps_wwp(notice):
-        return notice
-    return {name: value for name, value in notice.items() if name not in PS_WWP_ONLY}
+        return cast("NoticeUpdate", notice)
+    return cast("NoticeUpdate", {name: value for name, value in notice.items() if name not in PS_WWP_ONLY})

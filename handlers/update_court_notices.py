@@ -8,7 +8,8 @@ from db import notices
 from db.dayend import get_dayend_flag
 from handlers import Services
 from ocms.call import Call, Reply
-from ocms.errors import BatchError, DayendError, FieldError, NoticesNotFoundError, OcmsError, ServerError
+from ocms.contract_types import BatchAccepted, CourtNotice, FailedRecord, FieldError
+from ocms.errors import BatchError, DayendError, NoticesNotFoundError, OcmsError, ServerError
 from ocms.rules import business_date, is_dayend, parse_instant, repeated
 from ocms.validation import Record
 
@@ -40,7 +41,7 @@ def handle(services: Services, call: Call) -> Reply:
     return _reply(call, records, [failed[index] for index in sorted(failed)])
 
 
-def _faulty(call: Call, records: list[Record]) -> dict[int, dict[str, Any]]:
+def _faulty(call: Call, records: list[Record]) -> dict[int, FailedRecord]:
     """Return the records that cannot be written whatever the database holds, by their index."""
     twice = repeated(filter(None, (_notice_no(call, record) for record in records)))
     failed = {}
@@ -48,7 +49,7 @@ def _faulty(call: Call, records: list[Record]) -> dict[int, dict[str, Any]]:
         if record.faults:
             failed[record.index] = _failure(call, record, BatchError, record.faults)
         elif _notice_no(call, record) in twice:
-            fault = {"field": "/notice_no", "message": "this notice is in the batch more than once"}
+            fault: FieldError = {"field": "/notice_no", "message": "this notice is in the batch more than once"}
             failed[record.index] = _failure(call, record, BatchError, [fault])
     return failed
 
@@ -61,24 +62,26 @@ def _notice_no(call: Call, record: Record) -> str | None:
     return notice_no
 
 
-def _change(record: dict[str, Any]) -> dict[str, Any]:
+def _change(record: CourtNotice) -> dict[str, Any]:
     """Return the columns that a record changes."""
-    change = {RENAMED.get(name, name): value for name, value in record.items() if name != "notice_no"}
-    if isinstance(change.get("last_processing_date"), str):
-        change["last_processing_date"] = parse_instant(change["last_processing_date"])
+    change: dict[str, Any] = {RENAMED.get(name, name): value for name, value in record.items() if name != "notice_no"}
+    if (processed := record.get("last_processing_date")) is not None:
+        change["last_processing_date"] = parse_instant(processed)
     return change
 
 
 def _failure(
     call: Call, record: Record, error: type[OcmsError], faults: list[FieldError] | None = None
-) -> dict[str, Any]:
+) -> FailedRecord:
     coded = call.contract.coded(error)
-    return {"index": record.index, "notice_no": _notice_no(call, record), **coded, "errors": faults or []}
+    notice_no = _notice_no(call, record)
+    return {"index": record.index, "notice_no": notice_no, **coded, "errors": faults or []}  # type: ignore[typeddict-item]  # a code of the contract
 
 
-def _reply(call: Call, records: list[Record], failed: list[dict[str, Any]]) -> Reply:
+def _reply(call: Call, records: list[Record], failed: list[FailedRecord]) -> Reply:
     if not failed:
-        return Reply(200, {"data": call.contract.fixed("BatchAccepted")})
+        accepted: BatchAccepted = {"data": call.contract.fixed("BatchAccepted")}
+        return Reply(200, accepted)
     without = {failure["index"] for failure in failed}
     succeeded = [record.value["notice_no"] for record in records if record.index not in without]
     error = BatchError(succeeded=succeeded, failed=failed)

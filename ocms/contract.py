@@ -72,12 +72,12 @@ class Contract:
             self._compiled[schema] = self.validator({"$ref": f"#/components/schemas/{schema}"})
         return self._compiled[schema]
 
-    def fixed(self, name: str) -> dict[str, Any]:
+    def fixed(self, name: str) -> Any:
         """Return the members of a schema's `data` that can have one value only: its code and message."""
         members = self.components["schemas"][name]["properties"]["data"]["properties"]
         return {key: member["enum"][0] for key, member in members.items() if len(member.get("enum", ())) == 1}
 
-    def coded(self, error: type[OcmsError]) -> dict[str, Any]:
+    def coded(self, error: type[OcmsError]) -> Any:
         """Return the code and message of an error: those of the schema with the name of its class or a base."""
         schemas = self.components["schemas"]
         return self.fixed(next(base.__name__ for base in error.__mro__ if base.__name__ in schemas))

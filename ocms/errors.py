@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, ClassVar
 
-FieldError = dict[str, str]
-"""``field`` (JSON pointer or parameter name) and ``message``, as in the contract."""
+from ocms.contract_types import FieldError
 
 
 class OperatorError(Exception):
@@ -44,7 +43,7 @@ class InvalidRequestError(OcmsError):
         status: int = 400,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        phrase = [{"field": "", "message": HTTPStatus(status).phrase}]
+        phrase: list[FieldError] = [{"field": "", "message": HTTPStatus(status).phrase}]
         super().__init__(reason, errors=errors or phrase)
         self.status = status  # type: ignore[misc]  # one body for 400, 404, 405, 413 and 415
         self.headers = headers or {}  # type: ignore[misc]  # a 405 names the methods that exist

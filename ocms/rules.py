@@ -52,7 +52,7 @@ def repeated(values: Iterable[T]) -> set[T]:
     return {value for value, count in Counter(values).items() if count > 1}
 
 
-def page(items: Sequence[T], skip: int, limit: int | None) -> dict[str, Any]:
+def page(items: Sequence[Any], skip: int, limit: int | None) -> Any:
     """Cut a page out of `items` and describe it: total, limit, skip, data.
 
     Without a limit everything after `skip` is returned, and `limit` tells how many items there are.

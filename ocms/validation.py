@@ -11,7 +11,8 @@ from urllib.parse import parse_qsl
 import jsonschema_rs
 import msgspec
 
-from ocms.errors import FieldError, InvalidRequestError
+from ocms.contract_types import FieldError
+from ocms.errors import InvalidRequestError
 from ocms.rules import parse_instant
 
 Schema = dict[str, Any]
