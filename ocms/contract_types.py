@@ -19,7 +19,7 @@ NewCode: TypeAlias = str | None
 NewDateTime: TypeAlias = str | None
 
 
-SuspensionType: TypeAlias = Literal['TS', 'PS'] | None
+SuspensionType: TypeAlias = str | None
 
 
 CorrelationId: TypeAlias = str

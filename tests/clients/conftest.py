@@ -1,0 +1,17 @@
+"""A live server with the sample data, after day-end."""
+
+from datetime import date
+
+import pytest
+
+from db.dayend import set_dayend_flag
+from db.sample_data import seed_notices
+from ocms.app import create_app
+
+
+@pytest.fixture
+def sample_server(serve, make_settings, clock, database):
+    with database.writing() as conn:
+        seed_notices(conn, 10, lambda _: None)
+        set_dayend_flag(conn, date(2026, 6, 30), "Y")
+    return serve(create_app(make_settings(), clock))
