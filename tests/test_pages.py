@@ -1,0 +1,61 @@
+"""Each call of the README and of the partners' pages, run against the demo, gives the answer that is shown."""
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import httpx2
+
+from ocms.contract import Contract
+from ocms.spec import examples
+
+ROOT = Path(__file__).parents[1]
+PAGES = ["README.md", "docs/partners/cas.md", "docs/partners/plus.md", "docs/partners/every-call.md"]
+BLOCK = re.compile(r"```(sh|json|text|xml)\n(.+?)```", re.DOTALL)
+
+
+def run(command, port, cas_port, database_url):
+    """Run a shell command of a page: a call by curl, or one of our own commands."""
+    words = shlex.split(command.replace(":8080", f":{port}").replace(":8090", f":{cas_port}").replace("\\\n", " "))
+    if words[0] == "curl":
+        headers = dict(words[i + 1].split(": ") for i, word in enumerate(words) if word == "-H")
+        (url,) = [word for word in words if word.startswith("http")]
+        return httpx2.post(url, content=words[words.index("-d") + 1], headers=headers).text
+    cas_url, key, program, *arguments = words
+    assert program == ".venv/bin/ocms"
+    settings = dict(word.split("=") for word in (cas_url, key)) | {"OCMS_DATABASE_URL": database_url}
+    done = subprocess.run(
+        [sys.executable, "-m", "ocms", *arguments], env=settings, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def test_each_call_of_the_pages_gets_the_answer_that_is_shown(demo):
+    _, port, cas_port, database_url, _ = demo
+    called = dict.fromkeys(PAGES, 0)
+    for page in PAGES:
+        blocks = BLOCK.findall((ROOT / page).read_text())
+        for (kind, command), (_, answer) in pairwise(blocks):
+            if kind == "sh" and not command.startswith("make"):
+                assert run(command, port, cas_port, database_url) == answer.strip(), f"{page}: {command}"
+                called[page] += 1
+    assert list(called.values()) == [5, 4, 3, 1]
+
+
+def test_each_answer_that_is_shown_without_a_call_is_an_example_of_the_contract():
+    known = [value for _, _, value in examples(Contract.load("ocms"))]
+    for page in PAGES:
+        blocks = [("", ""), *BLOCK.findall((ROOT / page).read_text())]
+        for (before, _), (kind, text) in pairwise(blocks):
+            if kind == "json" and before != "sh":
+                assert json.loads(text) in known, f"{page}: {text}"
+
+
+def test_each_code_of_the_contract_is_explained_to_partners():
+    told = (ROOT / "docs/partners/every-call.md").read_text()
+    codes = set(re.findall(r"OCMS-4\d{3}|OCMS-5\d{3}", (ROOT / "openapi/ocms.yaml").read_text()))
+    assert codes == set(re.findall(r"OCMS-\d{4}", told))
