@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from openapi_spec_validator import OpenAPIV30SpecValidator
 
 from ocms.contract import Contract
 from ocms.spec import export
@@ -85,4 +86,5 @@ def test_the_exported_document_is_clean_and_small(tmp_path, name):
     exported = tmp_path / f"{name}.yaml"
     exported.write_bytes(export(Contract.load(name), "yaml"))
     assert spectral(exported) == {name: set()}
+    OpenAPIV30SpecValidator(yaml.safe_load(exported.read_text())).validate()
     assert exported.stat().st_size < 4_000_000

@@ -159,6 +159,8 @@ def test_a_bad_record_never_fails_the_batch(cas, add_notice, row_of):
         ({}, ""),
         ({"suspension_type": "XX"}, "/suspension_type"),
         ({"suspension_type": "ts"}, "/suspension_type"),
+        ({"suspension_type": 1}, "/suspension_type"),
+        ({"last_processing_date": 20260630}, "/last_processing_date"),
         ({"amount_payable": None}, "/amount_payable"),
         ({"amount_payable": "70.00"}, "/amount_payable"),
         ({"amount_payable": -0.01}, "/amount_payable"),

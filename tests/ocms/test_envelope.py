@@ -265,6 +265,15 @@ def test_a_locked_database_is_unavailable_and_then_serves_again(cas, add_notice,
     assert cas.call("updateCourtNotices", [{"notice_no": "N1", "atoms_flag": "Y"}]).status_code == 409
 
 
+def test_an_answer_that_breaks_the_contract_is_held_back_and_tells_no_detail(callers, add_notice, logs):
+    add_notice("N1", amount_payable=123_456_789)
+    cas, _ = callers(validate_responses=True)
+    answer = cas.call("getPaymentStatus", {"notice_nos": ["N1"]})
+    assert_error(answer, 500, "OCMS-5000")
+    assert "maximum" not in answer.text
+    assert "maximum" in json.dumps(logs("unexpected_error"))
+
+
 def test_a_failed_statement_is_logged_without_its_values(cas, drop_table, logs):
     drop_table(tables.valid_offence_notice)
     cas.call("getPaymentStatus", {"notice_nos": ["SECRET-1"]})
