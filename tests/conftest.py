@@ -5,6 +5,7 @@ pytest_plugins = [
     "fixtures.settings",
     "fixtures.logs",
     "fixtures.database",
+    "fixtures.batches",
     "fixtures.servers",
     "fixtures.alerts",
     "fixtures.commands",

@@ -1,0 +1,121 @@
+"""API 2 (section 1.3 of the source document): records beyond any sense, and a database that refuses."""
+
+import pytest
+from fixtures.batches import failures, send
+
+from db import tables
+
+pytestmark = pytest.mark.usefixtures("after_dayend")
+
+BROKEN = "Something went wrong. Please try again later."
+
+
+def nested(depth):
+    return b"[" * depth + b"]" * depth
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        b'{"notice_no":"N2","amount_payable":1e9999999999999999999}',
+        b'{"notice_no":"N2","amount_payable":1e-9999}',
+        b'{"notice_no":"N2","amount_payable":' + b"9" * 4000 + b"}",
+        b'{"notice_no":"N2","amount_payable":70.' + b"0" * 100_000 + b"1}",
+        b'{"notice_no":' + nested(300) + b',"atoms_flag":"Y"}',
+        b'{"notice_no":"a b","atoms_flag":' + nested(300) + b"}",
+        b'{"notice_no":"' + b"x" * 120 + b'","atoms_flag":' + nested(300) + b"}",
+        b'{"notice_no":true,"atoms_flag":' + nested(300) + b"}",
+        b'{"notice_no":["N1"],"atoms_flag":"Y"}',
+        b"null",
+        b"[]",
+        b'"N1"',
+    ],
+)
+def test_no_record_is_so_bad_that_it_fails_the_batch(cas, add_notice, row_of, bad):
+    add_notice("N1")
+    good = b'{"notice_no":"N1","atoms_flag":"Y"}'
+    answer = cas.post("/v1/updateCourtNotices", content=b"[" + bad + b"," + good + b"]")
+    assert answer.status_code == 207
+    assert answer.json()["data"]["succeeded"] == ["N1"]
+    assert failures(answer) == [(0, "N2" if b"N2" in bad else None, "OCMS-4022")]
+    assert row_of(tables.valid_offence_notice, "N1")["atoms_flag"] == "Y"
+
+
+@pytest.mark.parametrize("number", [b"1e-9999", b"1e9999", b"9" * 700, b"0." + b"3" * 700])
+def test_numbers_beyond_any_sense_take_no_time(cas, number):
+    """Checked digit by digit, a batch of them once kept all callers waiting for minutes."""
+    record = b'{"notice_no":"N1","amount_payable":' + number + b"}"
+    answer = cas.post("/v1/updateCourtNotices", content=b"[" + b",".join([record] * 10_000) + b"]", timeout=20)
+    assert len(answer.json()["data"]["failed"]) == 10_000
+
+
+def test_when_the_database_ends_the_transaction_nothing_is_reported_as_written(cas, add_notice, rows, database):
+    if database.path is None:
+        pytest.skip("the triggers below are SQLite's")
+    for notice_no in ("N0", "N1", "N2", "N3"):
+        add_notice(notice_no)
+    before = rows(tables.valid_offence_notice)
+    with database.writing() as conn:
+        for notice_no, what in (("N1", "ABORT"), ("N3", "ROLLBACK")):
+            conn.exec_driver_sql(
+                f"CREATE TRIGGER t{notice_no} BEFORE UPDATE ON ocms_valid_offence_notice "
+                f"WHEN NEW.notice_no = '{notice_no}' BEGIN SELECT RAISE({what}, 'refused'); END"
+            )
+    answer = send(cas, *({"notice_no": n, "atoms_flag": "Y"} for n in ("N0", "N1", "N2", "N3")))
+    assert answer.status_code == 500
+    assert rows(tables.valid_offence_notice) == before
+
+
+def test_a_fault_in_every_record_is_given_up_soon(cas, add_notice, database):
+    if database.path is None:
+        pytest.skip("the trigger below is SQLite's")
+    add_notice("N0")
+    with database.writing() as conn:
+        for number in range(1, 2000):
+            conn.exec_driver_sql(
+                "INSERT INTO ocms_valid_offence_notice (notice_no, cre_date, cre_user_id) "
+                f"VALUES ('N{number}', '2026-01-01 00:00:00.000000', 'test')"
+            )
+        conn.exec_driver_sql(
+            "CREATE TRIGGER refuse BEFORE UPDATE ON ocms_valid_offence_notice WHEN NEW.notice_no <> 'N0' "
+            "BEGIN SELECT RAISE(ABORT, 'refused'); END"
+        )
+    answer = send(cas, *({"notice_no": f"N{number}", "atoms_flag": "Y"} for number in range(2000)))
+    assert answer.status_code == 207
+    assert answer.json()["data"]["succeeded"] == ["N0"]
+    assert {f["appCode"] for f in answer.json()["data"]["failed"]} == {"OCMS-5000"}
+
+
+def test_a_record_that_cannot_be_written_leaves_the_others_written(cas, add_notice, row_of, refuse_writes, logs):
+    for notice_no in ("N1", "N2", "N3", "N4"):
+        add_notice(notice_no)
+    refuse_writes(tables.offence_notice_detail, "N3")
+    answer = send(
+        cas, *({"notice_no": n, "atoms_flag": "Y", "payment_allowance": "Y"} for n in ("N1", "N2", "N3", "N4"))
+    )
+    assert answer.status_code == 207
+    assert failures(answer) == [(2, "N3", "OCMS-5000")]
+    assert answer.json()["data"]["failed"][0]["message"] == BROKEN
+    assert answer.json()["data"]["succeeded"] == ["N1", "N2", "N4"]
+    flags = {n: row_of(tables.valid_offence_notice, n)["atoms_flag"] for n in ("N1", "N2", "N3", "N4")}
+    assert flags == {"N1": "Y", "N2": "Y", "N3": None, "N4": "Y"}, "a record is written whole or not at all"
+    assert [line["notice_no"] for line in logs("not_updated")] == ["N3"]
+
+
+def test_ten_thousand_records_are_taken_in_one_call_and_no_more(cas, add_notice):
+    add_notice("N1")
+    batch = [{"notice_no": f"N{number}", "atoms_flag": "Y"} for number in range(10_000)]
+    answer = send(cas, *batch)
+    assert answer.status_code == 207
+    assert answer.json()["data"]["succeeded"] == ["N1"]
+    assert len(answer.json()["data"]["failed"]) == 9_999
+    assert send(cas, *batch, {"notice_no": "N10000", "atoms_flag": "Y"}).status_code == 400
+
+
+@pytest.mark.source("1.3", "General Server Error OCMS-5000")
+def test_a_failure_of_the_database_tells_no_detail(cas, drop_table):
+    drop_table(tables.dayend)
+    answer = send(cas, {"notice_no": "N1", "atoms_flag": "Y"})
+    assert answer.status_code == 500
+    assert answer.json()["data"]["message"] == BROKEN
+    assert "dayend" not in answer.text
