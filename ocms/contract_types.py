@@ -36,23 +36,23 @@ class ItemError(TypedDict):
 
 class NoticeUpdate(TypedDict):
     notice_no: NoticeNo
-    amount_payable: Amount
-    payment_allowance_flag: Code
-    court_payment_due_date: DateTime
+    amount_payable: Amount | None
+    payment_allowance_flag: Code | None
+    court_payment_due_date: DateTime | None
     suspension_type: NotRequired[Literal['PS']]
     epr_reason_of_suspension: NotRequired[Literal['WWP']]
 
 
 class CourtNotice(TypedDict, closed=True):
     notice_no: NoticeNo
-    suspension_type: NotRequired[SuspensionType]
-    last_eburar_update: NotRequired[NewCode]
-    atoms_flag: NotRequired[NewCode]
-    last_processing_date: NotRequired[NewDateTime]
-    next_processing_stage: NotRequired[NewCode]
+    suspension_type: NotRequired[SuspensionType | None]
+    last_eburar_update: NotRequired[NewCode | None]
+    atoms_flag: NotRequired[NewCode | None]
+    last_processing_date: NotRequired[NewDateTime | None]
+    next_processing_stage: NotRequired[NewCode | None]
     amount_payable: NotRequired[NewAmount]
-    payment_allowance: NotRequired[NewCode]
-    epr_reason_of_suspension: NotRequired[NewCode]
+    payment_allowance: NotRequired[NewCode | None]
+    epr_reason_of_suspension: NotRequired[NewCode | None]
 
 
 class BatchAcceptedData(TypedDict):
@@ -71,17 +71,17 @@ class FieldError(TypedDict):
 
 class PaymentStatus(TypedDict):
     notice_no: NoticeNo
-    last_processing_stage: NotRequired[Code]
-    last_processing_date: NotRequired[DateTime]
-    next_processing_stage: NotRequired[Code]
-    emcons_flag: NotRequired[Code]
-    suspension_type: NotRequired[Code]
-    crs_reason_of_suspension: NotRequired[Code]
-    epr_reason_of_suspension: NotRequired[Code]
-    payment_status: NotRequired[Code]
-    amount_payable: NotRequired[Amount]
-    amount_paid: NotRequired[Amount]
-    payment_allowance_flag: NotRequired[Code]
+    last_processing_stage: NotRequired[Code | None]
+    last_processing_date: NotRequired[DateTime | None]
+    next_processing_stage: NotRequired[Code | None]
+    emcons_flag: NotRequired[Code | None]
+    suspension_type: NotRequired[Code | None]
+    crs_reason_of_suspension: NotRequired[Code | None]
+    epr_reason_of_suspension: NotRequired[Code | None]
+    payment_status: NotRequired[Code | None]
+    amount_payable: NotRequired[Amount | None]
+    amount_paid: NotRequired[Amount | None]
+    payment_allowance_flag: NotRequired[Code | None]
     error: NotRequired[ItemError]
 
 
@@ -174,7 +174,7 @@ class PaymentStatusList(TypedDict):
 
 class FailedRecord(TypedDict):
     index: int
-    notice_no: str
+    notice_no: str | None
     appCode: Literal['OCMS-4004', 'OCMS-4022', 'OCMS-5000']
     message: str
     errors: FieldErrors

@@ -10,6 +10,9 @@ from typing import Any, ClassVar
 
 from ocms.contract_types import FieldError
 
+PHRASES = {413: "Content Too Large"}
+"""Where Python's phrase depends on its version."""
+
 
 class OperatorError(Exception):
     """What an operator can put right; its text is one line that says what to do."""
@@ -43,7 +46,7 @@ class InvalidRequestError(OcmsError):
         status: int = 400,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        phrase: list[FieldError] = [{"field": "", "message": HTTPStatus(status).phrase}]
+        phrase: list[FieldError] = [{"field": "", "message": PHRASES.get(status) or HTTPStatus(status).phrase}]
         super().__init__(reason, errors=errors or phrase)
         self.status = status  # type: ignore[misc]  # one body for 400, 404, 405, 413 and 415
         self.headers = headers or {}  # type: ignore[misc]  # a 405 names the methods that exist

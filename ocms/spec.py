@@ -10,12 +10,24 @@ from openapi_spec_validator import OpenAPIV30SpecValidator
 from ocms.contract import MEDIA_TYPE, Contract
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes Y and N, which many readers of YAML take for booleans."""
+
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        """Write a text."""
+        style = "'" if data.lower() in ("y", "n") else None
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
+
+
+_Dumper.add_representer(str, _Dumper.represent_str)
+
+
 def export(contract: Contract, form: str) -> bytes:
     """Return the document that partners and gateways import; the same bytes each time."""
     document = contract.published()
     if form == "json":
         return msgspec.json.format(msgspec.json.encode(document)) + b"\n"
-    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120).encode()
+    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120).encode()
 
 
 def problems(contract: Contract) -> Iterator[str]:

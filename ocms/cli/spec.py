@@ -56,7 +56,10 @@ def verify(
     from ocms.contract import Contract
     from ocms.verify import verify as run
 
-    keys = dict(pair.partition(":")[::2] for pair in key or [])
+    pairs = [pair.partition(":") for pair in key or []]
+    if not all(colon for _, colon, _ in pairs):
+        raise typer.BadParameter("--key must be CALLER:KEY.")  # without what was given, which is a secret
+    keys = {caller: secret for caller, _, secret in pairs}
     raise typer.Exit(run(Contract.load(contract), url.rstrip("/"), keys, junit))
 
 

@@ -36,6 +36,8 @@ const rejected = await cas.POST("/v1/updateCourtNotices", { body: [unknown] });
 assert.equal(rejected.response.status, 422);
 assert.equal(rejected.error!.data.appCode, "OCMS-4022");
 assert.equal((await cas.POST("/v1/updateCourtNotices", { body: [] })).error!.data.appCode, "OCMS-4000");
+assert.equal((await plus.POST("/v1/updateCourtNotices", { body: [good] })).error!.data.appCode, "OCMS-4003");
+assert.equal((await nobody.POST("/v1/updateCourtNotices", { body: [good] })).error!.data.appCode, "OCMS-4001");
 
 // API 4
 const due = await plus.POST("/v1/getNoticeUpdate", { body: { notice_nos: ["541000004G", "541000003F"] } });
@@ -50,5 +52,6 @@ assert("notice_nos" in absent);
 assert.deepEqual(absent.notice_nos, ["540000000N"]);
 assert.equal((await plus.POST("/v1/getNoticeUpdate", { body: { notice_nos: [] } })).error!.data.appCode, "OCMS-4000");
 assert.equal((await cas.POST("/v1/getNoticeUpdate", { body })).error!.data.appCode, "OCMS-4003");
+assert.equal((await nobody.POST("/v1/getNoticeUpdate", { body })).error!.data.appCode, "OCMS-4001");
 
 console.log("all outcomes as the types say");

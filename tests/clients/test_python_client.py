@@ -95,6 +95,7 @@ def test_every_outcome_of_update_court_notices(client, caller, database):
     assert (rejected.status_code, rejected.parsed.data.app_code) == (422, "OCMS-4022")
     assert isinstance(operation.sync(client=caller(CAS_KEY), body=[]), models.InvalidRequestError)
     assert isinstance(operation.sync(client=caller("none"), body=[good]), models.UnauthorizedError)
+    assert isinstance(operation.sync(client=caller(PLUS_KEY), body=[good]), models.ForbiddenError)
     with database.writing() as conn:
         conn.execute(tables.dayend.delete())
     assert isinstance(operation.sync(client=caller(CAS_KEY), body=[good]), models.DayendError)
@@ -118,3 +119,5 @@ def test_every_outcome_of_get_notice_update(client, caller):
     assert isinstance(wrong, models.InvalidRequestError)
     nobody = operation.sync(client=caller("none"), body=models.NoticeQuery(notice_nos=["A"]))
     assert isinstance(nobody, models.UnauthorizedError)
+    other = operation.sync(client=caller(CAS_KEY), body=models.NoticeQuery(notice_nos=["A"]))
+    assert isinstance(other, models.ForbiddenError)

@@ -1,6 +1,7 @@
 """A published contract is a promise: what breaks it is refused unless the major number rises."""
 
 import subprocess
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,14 @@ def test_the_contract_keeps_what_is_published(tmp_path, name):
     exported = tmp_path / f"{name}.yaml"
     exported.write_bytes(export(Contract.load(name), "yaml"))
     assert compatible(name, exported)
+    if Contract.load(name).document["info"]["version"] == newest(name).stem.rpartition("-")[2]:
+        assert exported.read_bytes() == newest(name).read_bytes()
+
+
+def test_a_published_file_never_changes():
+    """openapi/published/SHA256SUMS, as `sha256sum` writes and checks it, names every published file."""
+    sums = dict(reversed(line.split("  ")) for line in (PUBLISHED / "SHA256SUMS").read_text().splitlines())
+    assert sums == {path.name: sha256(path.read_bytes()).hexdigest() for path in PUBLISHED.glob("*.yaml")}
 
 
 @pytest.mark.parametrize("path", sorted(PUBLISHED.glob("*.yaml")), ids=lambda path: path.stem)

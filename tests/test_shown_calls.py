@@ -55,6 +55,12 @@ def test_each_answer_that_is_shown_without_a_call_is_an_example_of_the_contract(
                 assert json.loads(text) in known, f"{page}: {text}"
 
 
+def test_the_pages_name_the_newest_published_contract():
+    newest = max(path.name for path in (ROOT / "openapi" / "published").glob("ocms-*.yaml"))
+    for page in (ROOT / "docs" / "partners").glob("*.md"):
+        assert set(re.findall(r"ocms-\d+\.\d+\.\d+\.yaml", page.read_text())) <= {newest}
+
+
 def test_each_code_of_the_contract_is_explained_to_partners():
     told = (ROOT / "docs/partners/every-call.md").read_text()
     codes = set(re.findall(r"OCMS-4\d{3}|OCMS-5\d{3}", (ROOT / "openapi/ocms.yaml").read_text()))
