@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from fixtures.coverage import COVERAGE
+from fixtures.coverage import COVERAGE, KINDS
 
 
 @pytest.fixture(autouse=True)
@@ -14,16 +14,7 @@ def whole_suite(request):
         pytest.skip("tells something only after the whole suite")
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", COVERAGE)
-def test_every_documented_status_was_provoked(name):
-    assert COVERAGE[name].missing("status") == []
-
-
-@pytest.mark.parametrize("name", COVERAGE)
-def test_every_example_was_sent(name):
-    assert COVERAGE[name].missing("example") == []
-
-
-@pytest.mark.parametrize("name", COVERAGE)
-def test_every_keyword_has_refused_something(name):
-    assert COVERAGE[name].missing("keyword") == []
+def test_the_suite_has_exercised_every(name, kind):
+    assert COVERAGE[name].missing(kind) == []

@@ -1,4 +1,4 @@
-"""A live server with the sample data, after day-end."""
+"""Live servers with the sample data, after day-end."""
 
 from datetime import date
 
@@ -15,3 +15,9 @@ def sample_server(serve, make_settings, clock, database):
         seed_notices(conn, 10, lambda _: None)
         set_dayend_flag(conn, date(2026, 6, 30), "Y")
     return serve(create_app(make_settings(), clock))
+
+
+@pytest.fixture
+def closed_server(sample_server, serve, make_settings, clock):
+    """Another server on the same database, whose time window for updates is over."""
+    return serve(create_app(make_settings(dayend_window="00:00-01:00"), clock))

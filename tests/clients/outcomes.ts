@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import createClient from "openapi-fetch";
 import type { components, paths } from "./ocms.js";
 
-const [url, casKey, plusKey] = process.argv.slice(2);
-const as = (key: string) => createClient<paths>({ baseUrl: url, headers: { "X-API-Key": key } });
+const [url, closed, casKey, plusKey] = process.argv.slice(2);
+const as = (key: string, baseUrl = url) => createClient<paths>({ baseUrl, headers: { "X-API-Key": key } });
 const cas = as(casKey!);
 const plus = as(plusKey!);
 const nobody = as("none");
@@ -25,6 +25,9 @@ assert.equal((await nobody.POST("/v1/getPaymentStatus", { body })).error!.data.a
 // API 2
 const good: components["schemas"]["CourtNotice"] = { notice_no: "541000001D", amount_payable: 185.5, atoms_flag: null };
 const unknown: components["schemas"]["CourtNotice"] = { notice_no: "540000000N", suspension_type: "TS" };
+const early = await as(casKey!, closed).POST("/v1/updateCourtNotices", { body: [good] });
+assert.equal(early.response.status, 409);
+assert.equal(early.error!.data.appCode, "OCMS-4009");
 const accepted = await cas.POST("/v1/updateCourtNotices", { body: [good] });
 assert.equal(accepted.response.status, 200);
 const partial = await cas.POST("/v1/updateCourtNotices", { body: [good, unknown] });

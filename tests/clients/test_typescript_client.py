@@ -31,7 +31,7 @@ def run(*command, cwd):
     return done.stdout
 
 
-def test_every_outcome_is_as_its_types_say(sample_server, tmp_path):
+def test_every_outcome_is_as_its_types_say(sample_server, closed_server, tmp_path):
     (tmp_path / "ocms.yaml").write_bytes(export(Contract.load("ocms"), "yaml"))
     run(TOOLS / "openapi-typescript", "ocms.yaml", "-o", "ocms.d.ts", cwd=tmp_path)
     shutil.copy(Path(__file__).with_name("outcomes.ts"), tmp_path)
@@ -39,5 +39,5 @@ def test_every_outcome_is_as_its_types_say(sample_server, tmp_path):
     (tmp_path / "package.json").write_text('{"type": "module"}')
     (tmp_path / "node_modules").symlink_to(ROOT / "node_modules")
     run(TOOLS / "tsc", "--project", "tsconfig.json", cwd=tmp_path)
-    told = run("node", "outcomes.js", sample_server, CAS_KEY, PLUS_KEY, cwd=tmp_path)
+    told = run("node", "outcomes.js", sample_server, closed_server, CAS_KEY, PLUS_KEY, cwd=tmp_path)
     assert told == "all outcomes as the types say\n"

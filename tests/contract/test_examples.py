@@ -4,6 +4,8 @@ from datetime import date
 
 import httpx2
 import pytest
+from fixtures.coverage import COVERAGE
+from fixtures.settings import OCMS_KEY
 
 from db.dayend import set_dayend_flag
 from db.sample_data import seed_notices
@@ -17,31 +19,56 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("operation", "name"), CASES)
-def test_a_request_of_the_contract_gets_the_answer_of_the_same_name(callers, database, operation, name):
+WRONG = {
+    ("getPaymentStatus", "invalid"): {"notice_nos": ["A", "B", "C", "541000001 D"]},
+    ("getNoticeUpdate", "invalid"): {"notice_nos": ["A", "B", "C", "541000001 D"]},
+    ("updateCourtNotices", "noArray"): {},
+    ("updateCourtNotices", "wrongFields"): [
+        {"notice_no": "541000001D", "amount_payable": 1.005, "suspension_type": "XS"}
+    ],
+}
+
+
+@pytest.fixture
+def assert_answered_as_shown(callers, database):
+    """Send a request, and compare the answer with an example of the contract."""
     with database.writing() as conn:
         seed_notices(conn, 10, lambda _: None)
         set_dayend_flag(conn, date(2026, 6, 30), "Y")
-    definition = CONTRACT.document["paths"][operation.path]["post"]
-    request = definition["requestBody"]["content"][MEDIA_TYPE]["examples"][name]["value"]
-    ((status, expected),) = [
-        (int(status), answer["content"][MEDIA_TYPE]["examples"][name]["value"])
-        for status, answer in definition["responses"].items()
-        if name in answer["content"][MEDIA_TYPE]["examples"]
-    ]
     cas, plus = callers()
-    answer = (plus if definition["tags"] == ["PLUS"] else cas).post(operation.path, json=request)
-    body = answer.json()
-    if isinstance(body["data"], dict) and "correlationId" in body["data"]:
-        body["data"]["correlationId"] = expected["data"]["correlationId"]
-    assert (answer.status_code, body) == (status, expected)
+
+    def compare(operation, request, name):
+        definition = CONTRACT.document["paths"][operation.path]["post"]
+        ((status, expected),) = [
+            (int(status), answer["content"][MEDIA_TYPE]["examples"][name]["value"])
+            for status, answer in definition["responses"].items()
+            if name in answer["content"][MEDIA_TYPE]["examples"]
+        ]
+        answer = (plus if definition["tags"] == ["PLUS"] else cas).post(operation.path, json=request)
+        body = answer.json()
+        if isinstance(body["data"], dict) and "correlationId" in body["data"]:
+            body["data"]["correlationId"] = expected["data"]["correlationId"]
+        assert (answer.status_code, body) == (status, expected)
+
+    return compare
 
 
-def test_the_example_of_cas_is_the_answer_of_the_mock_cas(mock_cas):
+@pytest.mark.parametrize(("operation", "name"), CASES)
+def test_a_request_of_the_contract_gets_the_answer_of_the_same_name(assert_answered_as_shown, operation, name):
+    body = CONTRACT.document["paths"][operation.path]["post"]["requestBody"]["content"][MEDIA_TYPE]
+    assert_answered_as_shown(operation, body["examples"][name]["value"], name)
+
+
+@pytest.mark.parametrize(("operation_id", "name"), WRONG)
+def test_a_wrong_request_gets_the_error_that_is_shown(assert_answered_as_shown, operation_id, name):
+    assert_answered_as_shown(CONTRACT.operations[operation_id], WRONG[operation_id, name], name)
+
+
+@pytest.mark.parametrize(("request_body", "status"), [({}, "200"), ({"page": 2}, "400")])
+def test_the_examples_of_cas_are_the_answers_of_the_mock_cas(mock_cas, request_body, status):
     definition = Contract.load("cas").document["paths"]["/v1/getVipVehicles"]["post"]
-    (request,) = definition["requestBody"]["content"][MEDIA_TYPE]["examples"].values()
-    (expected,) = definition["responses"]["200"]["content"][MEDIA_TYPE]["examples"].values()
-    answer = httpx2.post(
-        f"{mock_cas(2)}/v1/getVipVehicles", json=request["value"], headers={"X-API-Key": "a-key-of-ocms"}
-    )
-    assert answer.json() == expected["value"]
+    ((name, expected),) = definition["responses"][status]["content"][MEDIA_TYPE]["examples"].items()
+    answer = httpx2.post(f"{mock_cas(2)}/v1/getVipVehicles", json=request_body, headers={"X-API-Key": OCMS_KEY})
+    COVERAGE["cas"].observe(answer.request, answer)
+    assert str(answer.status_code) == status
+    assert f"answer example getVipVehicles {status} {name}" in COVERAGE["cas"].seen, (answer.json(), expected)

@@ -137,6 +137,20 @@ def test_a_page_does_not_hide_an_unknown_notice(plus, add_notice):
     assert plus.call("getNoticeUpdate", {"notice_nos": ["A", "X"]}, limit=1).status_code == 404
 
 
+@pytest.mark.parametrize("value", [-1, 10001, "two"])
+@pytest.mark.parametrize("name", ["skip", "limit"])
+def test_a_page_that_is_not_as_the_contract_says_is_named(plus, name, value):
+    answer = plus.call("getNoticeUpdate", {"notice_nos": ["A"]}, **{name: value})
+    assert answer.status_code == 400
+    assert [fault["field"] for fault in answer.json()["data"]["errors"]] == [name]
+
+
+def test_an_amount_that_ocms_does_not_hold_is_null(plus, add_notice):
+    add_notice("A", amount_payable=None)
+    (item,) = plus.call("getNoticeUpdate", {"notice_nos": ["A"]}).json()["data"]
+    assert item["amount_payable"] is None
+
+
 def test_the_filter_of_api_1_is_unknown_here(plus):
     answer = plus.call("getNoticeUpdate", {"notice_nos": ["A"]}, filter="FP")
     assert answer.json()["data"]["errors"] == [{"field": "filter", "message": "unknown parameter"}]

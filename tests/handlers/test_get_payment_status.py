@@ -243,6 +243,8 @@ def test_a_request_that_is_not_as_the_contract_says_names_the_field(cas, body, f
         ("limit=1&limit=2", "limit"),
         ("limit=99999999999999999999999", "limit"),
         ("skip=-1", "skip"),
+        ("skip=10001", "skip"),
+        ("skip=two", "skip"),
         ("filter=PP", "filter/0"),
         ("filter=FP&filter=FP&filter=FP", "filter"),
         ("Limit=1", "Limit"),
