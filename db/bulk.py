@@ -3,16 +3,22 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Column, Connection, Table, exists, insert, select, update
 
-from db.dialect import notice_set, row_set, to_json_rows, to_json_set
+from db.dialect import notice_set, row_set, same, to_json_rows, to_json_set
+from db.engine import in_savepoint
+from ocms.errors import DuplicateKeyError
 
-CHUNK = 5_000
-"""Rows in one statement, so that memory does not grow with the set."""
+CHUNK = 4_000
+"""Rows in one statement, so that memory does not grow with the set, and SQL Server does not lock the whole table, as it
+does from 5,000 locks on."""
+ATTEMPTS = 3
+"""How often an upsert looks again after another writer was first."""
 
 Row = Mapping[str, Any]
+T = TypeVar("T")
 
 
 def insert_rows(conn: Connection, table: Table, rows: Iterable[Row], *, only_new: bool = False) -> int:
@@ -21,12 +27,12 @@ def insert_rows(conn: Connection, table: Table, rows: Iterable[Row], *, only_new
     `only_new` leaves out those whose `notice_no` the table has already.
     """
     count = 0
-    for chunk in _chunks(rows):
+    for chunk in chunks(rows):
         columns = [table.c[name] for name in chunk[0]]
         given = row_set(conn, columns)
         new = select(given)
         if only_new:
-            new = new.where(~exists().where(table.c.notice_no == given.c.notice_no))
+            new = new.where(~exists().where(same(conn.dialect.name, table.c.notice_no, given.c.notice_no)))
         statement = insert(table).from_select([c.name for c in columns], new)
         conn.execute(statement, {"rows": to_json_rows(conn, columns, chunk)})
         count += len(chunk)
@@ -35,11 +41,11 @@ def insert_rows(conn: Connection, table: Table, rows: Iterable[Row], *, only_new
 
 def update_rows(conn: Connection, table: Table, rows: Iterable[Row]) -> None:
     """Update rows by their `notice_no`; each has the same keys."""
-    for chunk in _chunks(rows):
+    for chunk in chunks(rows):
         columns = [table.c[name] for name in chunk[0]]
         given = row_set(conn, columns)
         changed = {c.name: given.c[c.name] for c in columns if c.name != "notice_no"}
-        statement = update(table).values(changed).where(table.c.notice_no == given.c.notice_no)
+        statement = update(table).values(changed).where(same(conn.dialect.name, table.c.notice_no, given.c.notice_no))
         conn.execute(statement, {"rows": to_json_rows(conn, columns, chunk)})
 
 
@@ -47,7 +53,9 @@ def list_changed(conn: Connection, column: Column[Any], values: Mapping[str, Any
     """Return those of `values` (notice number to value) that the column does not hold yet."""
     table = column.table
     asked = notice_set(conn.dialect.name)
-    statement = select(table.c.notice_no, column).join_from(asked, table, table.c.notice_no == asked.c.notice_no)
+    statement = select(table.c.notice_no, column).join_from(
+        asked, table, same(conn.dialect.name, table.c.notice_no, asked.c.notice_no)
+    )
     stored = {row[0]: row[1] for row in conn.execute(statement, {"notice_nos": to_json_set(values)})}
     return {key: value for key, value in values.items() if key not in stored or stored[key] != value}
 
@@ -57,20 +65,29 @@ def upsert_values(
 ) -> None:
     """Store a value for each notice number: update those that exist, insert the others.
 
-    What another writer has stored meanwhile as it should be is left alone.
+    Where another writer inserts the same number meanwhile, that one was first and is updated, if there is need.
     """
-    items = list(list_changed(conn, column, dict(items)).items())
-    table: Table = column.table
-    update_rows(
-        conn,
-        table,
-        [{"notice_no": no, column.name: value, "upd_date": now, "upd_user_id": user} for no, value in items],
-    )
-    new = [{"notice_no": no, column.name: value, "cre_date": now, "cre_user_id": user} for no, value in items]
-    insert_rows(conn, table, new, only_new=True)
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            in_savepoint(conn, _upsert_values, column, dict(items), user, now)
+        except DuplicateKeyError:
+            if attempt == ATTEMPTS:
+                raise
+        else:
+            break
 
 
-def _chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
+def _upsert_values(conn: Connection, column: Column[Any], values: Mapping[str, Any], user: str, now: datetime) -> None:
+    pending = list_changed(conn, column, values)
+    changed = {"upd_date": now, "upd_user_id": user}
+    update_rows(conn, column.table, [{"notice_no": no, column.name: pending[no], **changed} for no in pending])
+    created = {"cre_date": now, "cre_user_id": user}
+    new = [{"notice_no": no, column.name: pending[no], **created} for no in pending]
+    insert_rows(conn, column.table, new, only_new=True)
+
+
+def chunks(rows: Iterable[T]) -> Iterator[list[T]]:
+    """Cut rows into parts of one statement each."""
     iterator = iter(rows)
     while chunk := list(islice(iterator, CHUNK)):
         yield chunk

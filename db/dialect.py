@@ -1,22 +1,76 @@
-"""What differs between the databases: column types, sets passed as one JSON parameter, and emptying a table.
+"""What differs between the databases: SQLite is the embedded default, SQL Server (`mssql`) is production.
 
-SQLite is the embedded default, SQL Server (`mssql`) is production.
+Column types, exact comparison, sets passed as one JSON parameter, emptying a table, temporary tables, a job's lock.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import fcntl
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import VARCHAR, Column, Connection, DateTime, Dialect, Numeric, Subquery, Table, TypeDecorator, delete
+from sqlalchemy import (
+    VARBINARY,
+    VARCHAR,
+    Column,
+    ColumnElement,
+    Connection,
+    DateTime,
+    Dialect,
+    MetaData,
+    Numeric,
+    String,
+    Subquery,
+    Table,
+    TypeDecorator,
+    UnicodeText,
+    and_,
+    bindparam,
+    cast,
+    delete,
+    literal_column,
+)
 from sqlalchemy import text as sql
 from sqlalchemy.dialects.mssql import DATETIME2
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.ddl import ExecutableDDLElement
+from sqlalchemy.sql.selectable import TextualSelect
 from sqlalchemy.types import TypeEngine
 
+from db.driver_errors import of_odbc
+from db.engine import Database, translated
+from ocms.errors import DatabaseError, JobRunningError
 from ocms.rules import SINGAPORE
 
 CENT = Decimal("0.01")
+EmptyBy = Literal["truncate", "delete"]
+"""How a table is emptied on SQL Server; SQLite knows one way only."""
+
+_EXACT = "Latin1_General_BIN2"
+_LOCK = """\
+SET NOCOUNT ON;
+DECLARE @granted INT;
+EXEC @granted = sp_getapplock @Resource = ?, @LockMode = 'Exclusive', @LockOwner = 'Session', @LockTimeout = 0;
+SET NOCOUNT OFF;
+SELECT @granted"""
+"""Counting is on again when it ends, else every later statement of the connection would tell no row count."""
+_TRUNCATE_REFUSED = (
+    "the login may not truncate {0}: grant it ALTER on {0} (docs/sql/grants.sql) or set OCMS_VIP_EMPTY_BY=delete ({1})"
+)
+
+
+class Key(TypeDecorator[str]):
+    """VARCHAR for a key of our own tables, which tells upper from lower case on every database."""
+
+    impl = VARCHAR
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Return VARCHAR with a binary collation for SQL Server."""
+        length = self.impl_instance.length  # type: ignore[attr-defined]  # of VARCHAR
+        return dialect.type_descriptor(VARCHAR(length, _EXACT if dialect.name == "mssql" else None))
 
 
 class Instant(TypeDecorator[datetime]):
@@ -63,13 +117,26 @@ class Money(TypeDecorator[Decimal]):
         return None if value is None else Decimal(value)
 
 
+def same(dialect: str, column: Column[Any], given: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Return a comparison of a key column with a given value, exact on every database.
+
+    SQL Server compares by the collation, which may ignore case, and never looks at trailing blanks. So the first part
+    of the comparison finds the row by the index, and the second one tells whether it is the right one.
+    """
+    if dialect == "sqlite":
+        return column == given
+    collation = _EXACT if isinstance(column.type, Key) else "DATABASE_DEFAULT"
+    binary = VARBINARY(column.type.length)  # type: ignore[attr-defined]  # keys are VARCHAR
+    return and_(column == given.op("COLLATE")(literal_column(collation)), cast(column, binary) == cast(given, binary))
+
+
 def notice_set(dialect: str) -> Subquery:
     """Return the set of notice numbers that the parameter `notice_nos` (a JSON array) holds, as a table."""
     text = {
         "sqlite": "SELECT value AS notice_no FROM json_each(:notice_nos)",
         "mssql": "SELECT notice_no FROM OPENJSON(:notice_nos) WITH (notice_no VARCHAR(50) '$')",
     }[dialect]
-    return sql(text).columns(Column("notice_no", VARCHAR(50))).subquery("asked")
+    return _from_json(text, "notice_nos", Column("notice_no", VARCHAR(50))).subquery("asked")
 
 
 def row_set(conn: Connection, columns: Sequence[Column[Any]]) -> Subquery:
@@ -78,9 +145,19 @@ def row_set(conn: Connection, columns: Sequence[Column[Any]]) -> Subquery:
         names = ", ".join(f"json_extract(value, '$.{column.name}') AS {column.name}" for column in columns)
         text = f"SELECT {names} FROM json_each(:rows)"  # noqa: S608  # column names of our own tables
     else:
-        types = ", ".join(f"{c.name} {c.type.compile(conn.dialect)} '$.{c.name}'" for c in columns)
+        types = ", ".join(f"{c.name} {_json_type(c, conn.dialect)} '$.{c.name}'" for c in columns)
         text = f"SELECT * FROM OPENJSON(:rows) WITH ({types})"  # noqa: S608  # the same
-    return sql(text).columns(*(Column(column.name, column.type) for column in columns)).subquery("given")
+    return _from_json(text, "rows", *(Column(column.name, column.type) for column in columns)).subquery("given")
+
+
+def _from_json(text: str, parameter: str, *columns: Column[Any]) -> TextualSelect:
+    # UnicodeText is NVARCHAR(max) whatever its length, so that there is one plan
+    return sql(text).bindparams(bindparam(parameter, type_=UnicodeText())).columns(*columns)
+
+
+def _json_type(column: Column[Any], dialect: Dialect) -> str:
+    kind: Any = column.type
+    return f"VARCHAR({kind.length})" if isinstance(kind, String | Key) else column.type.compile(dialect)
 
 
 def to_json_set(values: Iterable[str]) -> str:
@@ -96,9 +173,73 @@ def to_json_rows(conn: Connection, columns: Sequence[Column[Any]], rows: Iterabl
     ).decode()
 
 
-def truncate(conn: Connection, table: Table) -> None:
-    """Empty a table within the transaction."""
-    if conn.dialect.name == "mssql":
-        conn.execute(sql(f"TRUNCATE TABLE {table.name}"))
-    else:
+class _Truncate(ExecutableDDLElement):
+    def __init__(self, table: Table) -> None:
+        self.table = table
+
+
+@compiles(_Truncate)
+def _truncate(element: _Truncate, compiler: Any, **_: Any) -> str:
+    return f"TRUNCATE TABLE {compiler.preparer.format_table(element.table)}"
+
+
+def empty(conn: Connection, table: Table, by: EmptyBy) -> None:
+    """Empty a table within the transaction. Raises DatabaseError, which says what to do when the login may not."""
+    if by == "delete" or conn.dialect.name == "sqlite":
         conn.execute(delete(table))
+        return
+    try:
+        with translated():
+            conn.execute(_Truncate(table))
+    except DatabaseError as error:
+        if error.passing or type(error) is not DatabaseError:
+            raise
+        raise DatabaseError(_TRUNCATE_REFUSED.format(table.name, error)) from error
+
+
+def temporary_copy(conn: Connection, table: Table) -> Table:
+    """Return a new temporary table with the columns of another one; it is gone when the connection is closed."""
+    prefix, schema = ("#", "staging") if conn.dialect.name == "mssql" else ("", "temp")
+    copy = Table(
+        f"{prefix}{table.name}_staging", MetaData(), *(Column(c.name, c.type) for c in table.columns), schema=schema
+    )
+    copy.create(conn, checkfirst=False)
+    return copy
+
+
+@contextmanager
+def job_lock(database: Database, job: str) -> Iterator[None]:
+    """Hold the lock of a job, which one holder has at a time; it is free again when its holder is gone.
+
+    On SQL Server it is an application lock of the database, so that it holds for all replicas. An SQLite database is of
+    one machine, and so is its lock, of a file beside it. Raises JobRunningError.
+    """
+    if database.path is None:
+        with database.private() as conn:
+            _lock_application(conn, job)
+            yield
+        return
+    with database.path.with_name(f"{database.path.name}.{job}.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise JobRunningError(f"{job} is running already") from None
+        yield
+
+
+def _lock_application(conn: Connection, job: str) -> None:
+    cursor: Any = conn.connection.cursor()
+    try:
+        cursor.execute(_LOCK, f"ocms:{job}")
+        while (
+            cursor.description is None or (row := cursor.fetchone()) is None
+        ):  # a refusal may bring an empty result first
+            if not cursor.nextset():
+                raise DatabaseError("sp_getapplock gave no result")
+    except conn.dialect.dbapi.Error as error:  # type: ignore[union-attr]  # there is a driver where there is a connection
+        raise of_odbc(error) from error
+    finally:
+        cursor.close()
+    conn.commit()
+    if row[0] < 0:
+        raise JobRunningError(f"{job} is running already, on this machine or another one")

@@ -1,40 +1,38 @@
-"""The engine and the units of work. Driver errors are translated here and nowhere else."""
+"""The engine and the units of work. Errors of drivers are translated here and nowhere else."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, NoSuchModuleError, SQLAlchemyError
+import stamina
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from db.driver_errors import translate
+from db.sql_server import POOL, sql_server_engine
 from ocms.errors import DatabaseError, DatabaseUnavailableError, OperatorError, TransactionLostError
-from ocms.settings import sqlite_path
+from ocms.settings import Settings, sqlite_path
 
 LOCK_TIMEOUT = 5
 """Seconds that a writer waits for another one on SQLite."""
-POOL: dict[str, Any] = {"pool_size": 10, "max_overflow": 30, "pool_timeout": 10}
-"""As many connections as there are worker threads; more than 10 are closed when they are idle."""
+ATTEMPTS = 4
+"""How often a unit of work is tried whose failure may pass."""
 
-_UNAVAILABLE_SQLITE = {
-    sqlite3.SQLITE_BUSY,
-    sqlite3.SQLITE_LOCKED,
-    sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_READONLY,
-    sqlite3.SQLITE_NOMEM,
-}
-_UNAVAILABLE_SQLSTATES = ("08", "28", "HYT", "HY000", "IM")
-"""Connection, login, time-out and driver errors of ODBC."""
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Database:
-    """A database, and the two ways to work with it: reading and writing, each one transaction."""
+    """A database, and the ways to work with it.
+
+    `reading` and `writing` open a unit of work, each one transaction. `read` and `write` call a function with a unit of
+    work, and call it again from the start when that has failed for a reason that passes, such as a deadlock.
+    """
 
     def __init__(self, engine: Engine, path: Path | None = None) -> None:
         self.engine = engine
@@ -47,7 +45,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Open a unit of work that only reads, on one state of the data. Raises DatabaseError."""
-        with _translated(), self.engine.connect() as conn:
+        with translated(), self.engine.connect() as conn:
             yield conn
 
     @contextmanager
@@ -56,61 +54,120 @@ class Database:
 
         SQLite takes its write lock at the start, so that nothing that was read can change before it is written.
         """
-        with _translated(), self.engine.connect() as conn:
-            conn.execution_options(ocms_write=True)
-            with conn.begin():
-                yield conn
+        with translated(), self.engine.connect() as conn, begin_write(conn):
+            yield conn
+
+    @contextmanager
+    def private(self) -> Iterator[Connection]:
+        """Open a connection that is closed afterwards, with its temporary tables and locks. Raises DatabaseError."""
+        with translated(), self.engine.connect() as conn:
+            conn.detach()
+            yield conn
+
+    def read(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a function with a unit of work that only reads. Raises DatabaseError."""
+
+        def attempt() -> T:
+            with self.reading() as conn:
+                return work(conn, *args, **kwargs)
+
+        return retry(attempt)
+
+    def write(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a function with a unit of work that writes. Raises DatabaseError."""
+
+        def attempt() -> T:
+            with self.writing() as conn:
+                return work(conn, *args, **kwargs)
+
+        return retry(attempt)
 
     def close(self) -> None:
         """Close every connection."""
         self.engine.dispose()
 
 
+def retry(work: Callable[[], T]) -> T:
+    """Call a function again while it fails for a reason that passes. Raises DatabaseError after some attempts."""
+    for attempt in stamina.retry_context(_passes, attempts=ATTEMPTS, wait_initial=0.05, wait_max=1, wait_jitter=0.1):
+        with attempt:
+            return work()
+    raise AssertionError  # the last attempt has returned or raised
+
+
 @contextmanager
-def savepoint(conn: Connection) -> Iterator[Connection]:
-    """Open a part of a unit of work that can fail by itself.
+def begin_write(conn: Connection) -> Iterator[None]:
+    """Open a transaction that writes, on a connection that has none; leaving by an exception rolls back."""
+    conn.execution_options(ocms_write=True)
+    with conn.begin():
+        yield
+
+
+def in_savepoint(
+    conn: Connection, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """Call a function as a part of a unit of work that can fail by itself.
 
     Raises DatabaseError, and TransactionLostError when the whole unit of work is gone with it.
     """
-    with _translated():
-        part = conn.begin_nested()
-        try:
-            yield conn
+    part = conn.begin_nested()
+    try:
+        with translated():
+            result = work(conn, *args, **kwargs)
             part.commit()
-        except BaseException:
-            try:
-                part.rollback()
-            except SQLAlchemyError as error:
-                raise TransactionLostError from error
-            raise
+            return result
+    except BaseException as cause:
+        try:
+            part.rollback()
+        except SQLAlchemyError as error:
+            lost = TransactionLostError(str(cause))
+            lost.passing = isinstance(cause, DatabaseError) and cause.passing
+            raise lost from error
+        raise
 
 
-def connect(url: str) -> Database:
+def open_database(settings: Settings) -> Database:
+    """Return the database of the settings; no connection is made yet. Raises OperatorError."""
+    return connect(
+        settings.database_url,
+        connect_timeout=settings.database_connect_timeout,
+        statement_timeout=settings.database_timeout,
+    )
+
+
+def connect(url: str, *, connect_timeout: int = 5, statement_timeout: int = 30) -> Database:
     """Return the database at a URL; no connection is made yet, and no SQLite file is ever made by connecting.
 
-    Raises OperatorError when it is no such URL.
+    The time-outs are seconds, for SQL Server. Raises OperatorError when it is no such URL.
     """
-    path = sqlite_path(url)
-    if url.startswith("sqlite") and path is None:
-        raise OperatorError("OCMS_DATABASE_URL must name a file, such as sqlite:///var/ocms.db")
     try:
-        options = {"pool_pre_ping": True} if path is None else {"creator": partial(_open_existing, path)}
-        engine = create_engine(url, hide_parameters=True, **POOL, **options)
-    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError, TypeError) as error:
+        parsed = make_url(url)
+        dialect = parsed.get_backend_name()
+        if dialect == "mssql" and parsed.get_driver_name() == "pyodbc":
+            return Database(
+                sql_server_engine(parsed, connect_timeout=connect_timeout, statement_timeout=statement_timeout)
+            )
+    except (ArgumentError, ModuleNotFoundError, TypeError, ValueError) as error:
         raise OperatorError(
             "OCMS_DATABASE_URL must be an SQLAlchemy URL such as sqlite:///var/ocms.db or mssql+pyodbc://…"
         ) from error
     except ImportError as error:
         raise OperatorError(f"the system's ODBC library is missing, install unixodbc: {error}") from error
-    if path is not None:
-        event.listen(engine, "connect", _open_sqlite)
-        event.listen(engine, "checkout", partial(_require_same_file, path))
-        event.listen(engine, "begin", _begin_sqlite)
-    elif engine.dialect.name == "mssql":
-        engine.dialect.dbapi.pooling = False  # type: ignore[union-attr]  # pyodbc: SQLAlchemy's own pool is the only one
-    else:
-        raise OperatorError(f"OCMS_DATABASE_URL: {engine.dialect.name} is not supported, only sqlite and mssql+pyodbc")
-    return Database(engine, path)
+    if dialect != "sqlite":
+        raise OperatorError(f"OCMS_DATABASE_URL: {dialect} is not supported, only sqlite and mssql+pyodbc")
+    path = sqlite_path(url)
+    if path is None:
+        raise OperatorError("OCMS_DATABASE_URL must name a file, such as sqlite:///var/ocms.db")
+    return Database(_sqlite_engine(url, path), path)
+
+
+def _sqlite_engine(url: str, path: Path) -> Engine:
+    pool = {name: size for name, size in POOL.items() if name != "pool_pre_ping"}
+    engine = create_engine(url, hide_parameters=True, creator=partial(_open_existing, path), **pool)
+    event.listen(engine, "connect", _open_sqlite)
+    event.listen(engine, "checkout", partial(_require_same_file, path))
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
 
 
 def create_file(path: Path) -> None:
@@ -152,21 +209,17 @@ def _begin_sqlite(conn: Connection) -> None:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
+    """Turn what SQLAlchemy and the drivers raise into DatabaseError."""
     try:
         yield
     except PoolTimeoutError as error:
         raise DatabaseUnavailableError("no free database connection") from error
     except DBAPIError as error:
-        kind = DatabaseUnavailableError if error.connection_invalidated or _is_unavailable(error) else DatabaseError
-        raise kind(str(error.orig)) from error
+        raise translate(error) from error
     except SQLAlchemyError as error:
         raise DatabaseError(str(error)) from error
 
 
-def _is_unavailable(error: DBAPIError) -> bool:
-    driver_error: Any = error.orig
-    if isinstance(driver_error, sqlite3.Error):
-        return getattr(driver_error, "sqlite_errorcode", 0) & 0xFF in _UNAVAILABLE_SQLITE
-    sqlstate = str(driver_error.args[0]) if driver_error is not None and driver_error.args else ""
-    return sqlstate.startswith(_UNAVAILABLE_SQLSTATES)
+def _passes(error: Exception) -> bool:
+    return isinstance(error, DatabaseError) and error.passing

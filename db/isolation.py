@@ -1,8 +1,7 @@
 """Writing a set of items so that one that cannot be written holds up no other."""
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from sqlalchemy import Connection
 
@@ -12,25 +11,28 @@ MOST_FAILURES = 50
 """Failed items after which the fault is taken to be in more than single items, and no more of them are singled out."""
 
 T = TypeVar("T")
+Write = Callable[[Connection, Sequence[T]], None]
 
 
-def write_isolated(
-    unit: Callable[[], AbstractContextManager[Connection]],
-    write: Callable[[Connection, Sequence[T]], None],
-    items: Sequence[T],
-) -> list[tuple[T, DatabaseError]]:
+class Unit(Protocol):
+    """Calls a function within a transaction, or within a savepoint."""
+
+    def __call__(self, write: Write[T], items: Sequence[T], /) -> None:
+        """Write items as a whole, or none of them."""
+
+
+def write_isolated(unit: Unit, write: Write[T], items: Sequence[T]) -> list[tuple[T, DatabaseError]]:
     """Write all items in one unit; where that fails, write each half by itself, down to the single item.
 
-    `unit` opens a transaction or a savepoint. Returns the items that were not written, each with its error. Raises
-    DatabaseUnavailableError and TransactionLostError, which are of no single item.
+    Returns the items that were not written, each with its error. Raises DatabaseUnavailableError and
+    TransactionLostError, which are of no single item.
     """
     failed: list[tuple[T, DatabaseError]] = []
     parts = [items] if items else []
     while parts:
         part = parts.pop()
         try:
-            with unit() as conn:
-                write(conn, part)
+            unit(write, part)
         except (DatabaseUnavailableError, TransactionLostError):
             raise
         except DatabaseError as error:

@@ -7,9 +7,9 @@ from typing import Any, cast
 
 from sqlalchemy import Connection, Select, select
 
-from db.bulk import insert_rows, update_rows
-from db.dialect import notice_set, to_json_set
-from db.engine import savepoint
+from db.bulk import chunks, insert_rows, update_rows
+from db.dialect import notice_set, same, to_json_set
+from db.engine import in_savepoint
 from db.isolation import write_isolated
 from db.tables import offence_notice_detail as detail
 from db.tables import valid_offence_notice as notice
@@ -76,30 +76,36 @@ def update_court_notices(
     `changes` is by notice number. Returns the notice numbers that do not exist, and those that could not be written,
     with the error.
     """
-    stored = _get(conn, STORED, changes)
+    stored: dict[str, dict[str, Any]] = {}
+    for chunk in chunks(sorted(changes)):  # in one order, so that two batches do not wait for each other
+        stored |= _get(conn, STORED, chunk, lock=True)
     items = [(notice_no, stored[notice_no], change) for notice_no, change in changes.items() if notice_no in stored]
     pending = [item for item in items if _touches(item, COURT_NOTICE) or _touches(item, COURT_DETAIL)]
     write = partial(_write_court_notices, user=user, now=now)
-    failed = write_isolated(partial(savepoint, conn), write, pending)
+    failed = write_isolated(partial(in_savepoint, conn), write, pending)
     return changes.keys() - stored.keys(), {notice_no: error for (notice_no, _, _), error in failed}
 
 
-def _get(conn: Connection, columns: Columns, notice_nos: Collection[str]) -> dict[str, dict[str, Any]]:
-    result = conn.execute(_select(columns, conn.dialect.name), {"notice_nos": to_json_set(notice_nos)})
+def _get(
+    conn: Connection, columns: Columns, notice_nos: Collection[str], *, lock: bool = False
+) -> dict[str, dict[str, Any]]:
+    """Return columns of the notices that exist, by notice number; `lock` keeps others from changing them meanwhile."""
+    result = conn.execute(_select(columns, conn.dialect.name, lock), {"notice_nos": to_json_set(notice_nos)})
     names = list(result.keys())
     return {row[0]: dict(zip(names, row, strict=True)) for row in result.all()}
 
 
 @cache
-def _select(columns: Columns, dialect: str) -> Select[Any]:
+def _select(columns: Columns, dialect: str, lock: bool) -> Select[Any]:  # noqa: FBT001  # a part of the key
     """Return the statement that reads columns of a set of notices; building it costs more than running it."""
     asked = notice_set(dialect)
-    return (
+    statement = (
         select(*columns)
         .select_from(asked)
-        .join(notice, notice.c.notice_no == asked.c.notice_no)
-        .outerjoin(detail, detail.c.notice_no == notice.c.notice_no)
+        .join(notice, same(dialect, notice.c.notice_no, asked.c.notice_no))
+        .outerjoin(detail, same(dialect, detail.c.notice_no, asked.c.notice_no))
     )
+    return statement.with_hint(notice, "WITH (UPDLOCK)", "mssql") if lock else statement
 
 
 def _touches(item: Item, columns: Columns) -> bool:

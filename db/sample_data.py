@@ -14,7 +14,7 @@ from sqlalchemy import Connection, select
 
 from db.bulk import CHUNK, insert_rows
 from db.tables import offence_notice_detail, valid_offence_notice
-from db.vip_vehicles import replace_vip_vehicles
+from db.vip_vehicles import replace_vip_vehicles, stage_vip_vehicles
 from ocms.rules import SINGAPORE
 
 USER = "ocms-seed"
@@ -74,7 +74,10 @@ def seed_notices(conn: Connection, count: int, advance: Callable[[int], None]) -
 
 def seed_vehicles(conn: Connection, count: int) -> int:
     """Replace the VIP list by `count` sample vehicles; return how many."""
-    return replace_vip_vehicles(conn, vehicles(count), USER, _CREATED)
+    staged = stage_vip_vehicles(conn, vehicles(count), USER, _CREATED)
+    replaced = replace_vip_vehicles(conn, staged)
+    staged.drop(conn, checkfirst=False)
+    return replaced
 
 
 def has_notices(conn: Connection) -> bool:

@@ -1,5 +1,6 @@
 """Bringing the schema up to date, and telling whether it is."""
 
+from io import StringIO
 from pathlib import Path
 
 from alembic import command
@@ -7,6 +8,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
+from sqlalchemy import Connection
 
 from db.engine import Database, create_file
 from ocms.errors import OperatorError
@@ -28,15 +30,40 @@ def upgrade(database: Database) -> str:
     return newest()
 
 
+def upgrade_script() -> str:
+    """Return the T-SQL that migrates an empty SQL Server database, for a DBA to review and run."""
+    config = _config()
+    config.output_buffer = StringIO()
+    command.upgrade(config, "head", sql=True)
+    return config.output_buffer.getvalue()
+
+
 def require_current(database: Database) -> None:
     """Raise OperatorError unless the schema is the newest one. Raises DatabaseError when it cannot be told."""
-    if database.path and not database.path.exists():
-        raise OperatorError(f"there is no database {database}: run 'ocms db upgrade' first")
+    require_file(database)
     with database.reading() as conn:
-        revision = MigrationContext.configure(conn, opts={"version_table": VERSION_TABLE}).get_current_revision()
+        revision = migration_context(conn).get_current_revision()
     if revision != newest():
         found = revision or "none"
         raise OperatorError(f"{database} is at schema {found} instead of {newest()}: run 'ocms db upgrade' first")
+
+
+def require_file(database: Database) -> None:
+    """Raise OperatorError when an SQLite database does not exist."""
+    if database.path and not database.path.exists():
+        raise OperatorError(f"there is no database {database}: run 'ocms db upgrade' first")
+
+
+def migration_context(conn: Connection) -> MigrationContext:
+    """Return what alembic knows of the database."""
+    options = {"version_table": VERSION_TABLE, "version_table_schema": schema_of(conn)}
+    return MigrationContext.configure(conn, opts=options)
+
+
+def schema_of(conn: Connection) -> str | None:
+    """Return the schema of the tables; None for the default one of the login."""
+    names: dict[str | None, str | None] = conn.get_execution_options().get("schema_translate_map", {})
+    return names.get(None)
 
 
 def newest() -> str:

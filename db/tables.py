@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from sqlalchemy import CHAR, VARCHAR, Column, Date, Integer, MetaData, Table
+from sqlalchemy import CHAR, DATE, VARCHAR, Column, Integer, MetaData, Table
 
-from db.dialect import Instant, Money
+from db.dialect import Instant, Key, Money
 
 metadata = MetaData()
 
@@ -51,7 +51,7 @@ offence_notice_detail = Table(
 vip_vehicle = Table(
     "ocms_vip_vehicle",
     metadata,
-    Column("vip_vehicle", VARCHAR(255), primary_key=True),
+    Column("vip_vehicle", Key(255), primary_key=True),
     Column("vehicle_no", VARCHAR(50), nullable=False),
     Column("description", VARCHAR(255)),
     Column("status", VARCHAR(50), nullable=False),
@@ -61,7 +61,7 @@ vip_vehicle = Table(
 cas_emcons = Table(
     "ocms_cas_emcons",
     metadata,
-    Column("notice_no", VARCHAR(50), primary_key=True),
+    Column("notice_no", Key(50), primary_key=True),
     Column("emcons_flag", VARCHAR(50)),
     *_audit(),
 )
@@ -69,7 +69,7 @@ cas_emcons = Table(
 court_case = Table(
     "ocms_court_case",
     metadata,
-    Column("notice_no", VARCHAR(50), primary_key=True),
+    Column("notice_no", Key(50), primary_key=True),
     Column("court_payment_due_date", Instant),
     *_audit(),
 )
@@ -77,7 +77,7 @@ court_case = Table(
 dayend = Table(
     "ocms_dayend",
     metadata,
-    Column("business_date", Date, primary_key=True),
+    Column("business_date", DATE, primary_key=True),
     Column("dayend_flag", CHAR(1), nullable=False),
 )
 

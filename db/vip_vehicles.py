@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Table, func, insert, select
 
 from db.bulk import insert_rows
-from db.dialect import truncate
+from db.dialect import EmptyBy, empty, temporary_copy
 from db.tables import vip_vehicle
 
 
@@ -16,12 +16,12 @@ def count_vip_vehicles(conn: Connection) -> int:
     return conn.execute(select(func.count()).select_from(vip_vehicle)).scalar_one()
 
 
-def replace_vip_vehicles(conn: Connection, vehicles: Iterable[Mapping[str, Any]], user: str, now: datetime) -> int:
-    """Replace the whole list; return how many vehicles it has now (section 1.4).
+def stage_vip_vehicles(conn: Connection, vehicles: Iterable[Mapping[str, Any]], user: str, now: datetime) -> Table:
+    """Load a new list into a temporary table, where it holds up nobody; return the table (section 1.4).
 
-    Truncate and fill are in the caller's transaction. `description` may be absent.
+    `description` may be absent.
     """
-    truncate(conn, vip_vehicle)
+    staged = temporary_copy(conn, vip_vehicle)
     rows = (
         {
             "vip_vehicle": vehicle["vip_vehicle"],
@@ -33,4 +33,16 @@ def replace_vip_vehicles(conn: Connection, vehicles: Iterable[Mapping[str, Any]]
         }
         for vehicle in vehicles
     )
-    return insert_rows(conn, vip_vehicle, rows)
+    insert_rows(conn, staged, rows)
+    return staged
+
+
+def replace_vip_vehicles(conn: Connection, staged: Table, empty_by: EmptyBy = "truncate") -> int:
+    """Replace the whole list by a staged one; return how many vehicles it has now (section 1.4).
+
+    On SQL Server readers wait from here to the end of the caller's transaction.
+    """
+    empty(conn, vip_vehicle, empty_by)
+    copy = insert(vip_vehicle).from_select([c.name for c in staged.columns], select(staged))
+    conn.execute(copy.with_hint("WITH (TABLOCK)", dialect_name="mssql"))
+    return count_vip_vehicles(conn)

@@ -21,8 +21,7 @@ def handle(services: Services, call: Call) -> Reply:
     """
     query: NoticeQuery = call.body
     asked = list(dict.fromkeys(query["notice_nos"]))
-    with services.database.reading() as conn:
-        found = notices.list_notice_updates(conn, asked)
+    found = services.database.read(notices.list_notice_updates, asked)
     if unknown := [notice_no for notice_no in asked if notice_no not in found]:
         raise NoticesNotFoundError(notice_nos=unknown)
     items = [_item(found[notice_no]) for notice_no in asked]

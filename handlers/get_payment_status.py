@@ -20,8 +20,7 @@ def handle(services: Services, call: Call) -> Reply:
     """Answer one item for each requested notice, and record the EMCONS notices among them."""
     query: NoticeQuery = call.body
     asked = list(dict.fromkeys(query["notice_nos"]))
-    with services.database.reading() as conn:
-        found = notices.list_payment_statuses(conn, asked)
+    found = services.database.read(notices.list_payment_statuses, asked)
     items = [found.get(notice_no) or _unknown(call, notice_no) for notice_no in asked]
     wanted = _filtered(items, call.query.get("filter"))
     reply: PaymentStatusList = page(wanted, call.query["skip"], call.query.get("limit"))

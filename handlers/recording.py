@@ -33,9 +33,8 @@ def record(database: Database, aggregate: Aggregate[V], values: Mapping[str, V],
         aggregate.upsert(conn, items, user, now)
 
     try:
-        with database.reading() as conn:
-            pending = list(aggregate.list_unrecorded(conn, values).items())
-        failed = write_isolated(database.writing, upsert, pending)
+        pending = list(database.read(aggregate.list_unrecorded, values).items())
+        failed = write_isolated(database.write, upsert, pending)
     except DatabaseError as error:
         return _failed((notice_no, error) for notice_no in values)
     return _failed((notice_no, error) for (notice_no, _), error in failed)

@@ -9,7 +9,7 @@ from db.dayend import get_dayend_flag
 from handlers import Services
 from ocms.call import Call, Reply
 from ocms.contract_types import BatchAccepted, CourtNotice, FailedRecord, FieldError
-from ocms.errors import BatchError, DayendError, NoticesNotFoundError, OcmsError, ServerError
+from ocms.errors import BatchError, DatabaseError, DayendError, NoticesNotFoundError, OcmsError, ServerError
 from ocms.rules import business_date, is_dayend, parse_instant, repeated
 from ocms.validation import Record
 
@@ -24,11 +24,7 @@ def handle(services: Services, call: Call) -> Reply:
     records: list[Record] = call.body
     failed = _faulty(call, records)
     changes = {r.value["notice_no"]: _change(r.value) for r in records if r.index not in failed}
-    with services.database.writing() as conn:
-        now = services.now()
-        if not is_dayend(get_dayend_flag(conn, business_date(now)), now, services.settings.dayend_window):
-            raise DayendError
-        unknown, unwritten = notices.update_court_notices(conn, changes, call.caller, now)
+    unknown, unwritten = services.database.write(_update, services, changes, call.caller)
     for record in records:
         notice_no = _notice_no(call, record)
         if record.index in failed:
@@ -39,6 +35,15 @@ def handle(services: Services, call: Call) -> Reply:
             _log.error("not_updated", notice_no=notice_no, error=str(error))
             failed[record.index] = _failure(call, record, ServerError)
     return _reply(call, records, [failed[index] for index in sorted(failed)])
+
+
+def _update(
+    conn: Any, services: Services, changes: dict[str, dict[str, Any]], caller: str
+) -> tuple[set[str], dict[str, DatabaseError]]:
+    now = services.now()
+    if not is_dayend(get_dayend_flag(conn, business_date(now)), now, services.settings.dayend_window):
+        raise DayendError
+    return notices.update_court_notices(conn, changes, caller, now)
 
 
 def _faulty(call: Call, records: list[Record]) -> dict[int, FailedRecord]:

@@ -2,16 +2,18 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from typing import Any
 
 import structlog
 
-from db.engine import Database
+from db.dialect import EmptyBy, job_lock
+from db.engine import Database, begin_write, retry
 from db.job_runs import FAILED, SUCCEEDED, finish_run, insert_run
-from db.vip_vehicles import count_vip_vehicles, replace_vip_vehicles
+from db.vip_vehicles import count_vip_vehicles, replace_vip_vehicles, stage_vip_vehicles
 from jobs.failures import DuplicateVehicleError, RefreshError, ShrunkenListError
-from ocms.errors import DatabaseError
+from ocms.errors import DatabaseError, JobRunningError
 from ocms.rules import repeated
 
 NAME = "refresh-vip-vehicles"
@@ -27,24 +29,25 @@ def refresh_vip_vehicles(  # noqa: PLR0913  # what the job needs, each given onc
     now: Callable[[], datetime],
     *,
     min_share: float,
+    empty_by: EmptyBy = "truncate",
     force: bool = False,
 ) -> int:
     """Fetch the list and replace the table with it in one transaction; return how many vehicles it has now.
 
     A list smaller than `min_share` (0 to 1) of the old one is refused unless forced. On any failure the old list stays,
-    the failure is logged and alerted, the run is recorded as failed, and RefreshError is raised.
+    the failure is logged and alerted, the run is recorded as failed, and RefreshError is raised. While another refresh
+    runs, here or on another machine, JobRunningError is raised and nothing else happens.
     """
     run_id = None
     try:
-        with database.writing() as conn:
-            run_id = insert_run(conn, NAME, now())
-        vehicles = fetch()
-        _require_unique(vehicles)
-        with database.writing() as conn:
-            if not force:
-                _require_size(len(vehicles), count_vip_vehicles(conn), min_share)
-            count = replace_vip_vehicles(conn, vehicles, NAME, now())
-            finish_run(conn, run_id, now(), SUCCEEDED, rows=count)
+        with job_lock(database, NAME):
+            run_id = database.write(insert_run, NAME, now())
+            vehicles = fetch()
+            _require_unique(vehicles)
+            least = 0 if force else min_share
+            count = retry(partial(_replace, database, run_id, vehicles, now, min_share=least, empty_by=empty_by))
+    except JobRunningError:
+        raise
     except Exception as error:
         _record_failure(database, run_id, error, now())
         _tell(error, alert)
@@ -52,6 +55,26 @@ def refresh_vip_vehicles(  # noqa: PLR0913  # what the job needs, each given onc
             raise
         raise RefreshError(f"the VIP list was not replaced: {error}") from error
     _log.info("vip_vehicles_refreshed", rows=count)
+    return count
+
+
+def _replace(  # noqa: PLR0913  # the same
+    database: Database,
+    run_id: int,
+    vehicles: Vehicles,
+    now: Callable[[], datetime],
+    *,
+    min_share: float,
+    empty_by: EmptyBy,
+) -> int:
+    """Load the list beside the old one, then exchange them in a short transaction."""
+    with database.private() as conn:
+        with conn.begin():
+            staged = stage_vip_vehicles(conn, vehicles, NAME, now())
+        with begin_write(conn):
+            _require_size(len(vehicles), count_vip_vehicles(conn), min_share)
+            count = replace_vip_vehicles(conn, staged, empty_by)
+            finish_run(conn, run_id, now(), SUCCEEDED, rows=count)
     return count
 
 
@@ -81,7 +104,6 @@ def _record_failure(database: Database, run_id: int | None, error: Exception, fi
     if run_id is None:
         return
     try:
-        with database.writing() as conn:
-            finish_run(conn, run_id, finished, FAILED, detail=str(error))
+        database.write(finish_run, run_id, finished, FAILED, detail=str(error))
     except DatabaseError as second:
         _log.critical("run_not_recorded", run=run_id, reason=str(second))

@@ -18,6 +18,7 @@ def _refresh_vip_vehicles(database: Database, settings: Settings, *, force: bool
         partial(send_alert, settings.alert_urls),
         utc_now,
         min_share=settings.vip_min_share,
+        empty_by=settings.vip_empty_by,
         force=force,
     )
     return f"The VIP list was replaced; it has {count} vehicles now."

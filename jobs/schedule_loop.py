@@ -8,6 +8,7 @@ import schedule
 import structlog
 
 from jobs import refresh_vip_vehicles
+from ocms.errors import JobRunningError
 from ocms.settings import Settings
 
 LONGEST_NAP = 1.0
@@ -48,5 +49,7 @@ def run_loop(settings: Settings, run: Callable[[str], object], stop: threading.E
 def _survive(run: Callable[[str], object], job: str) -> None:
     try:
         run(job)
+    except JobRunningError as error:
+        _log.info("job_not_started", job=job, reason=str(error))
     except Exception:  # noqa: BLE001  # whatever it was, the next job still runs
         _log.exception("job_failed", job=job)

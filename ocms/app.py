@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 from starlette.types import ASGIApp
 
-from db.engine import connect
+from db.engine import open_database
 from db.schema import require_current
 from handlers import Services, load_handlers
 from ocms.contract import Contract
@@ -27,7 +27,7 @@ def create_app(settings: Settings, now: Callable[[], datetime] = utc_now) -> ASG
     """Return the app. Raises OperatorError when the settings do not let it run safely."""
     contract = Contract.load("ocms")
     require_keys(settings, contract)
-    database = connect(settings.database_url)
+    database = open_database(settings)
 
     @asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[None]:
@@ -61,7 +61,7 @@ def require_ready(settings: Settings) -> None:
     A database that cannot be reached just now is no reason: the app answers 503 until it can.
     """
     create_app(settings)
-    database = connect(settings.database_url)
+    database = open_database(settings)
     try:
         require_current(database)
     except DatabaseUnavailableError as error:

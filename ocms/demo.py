@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from db import schema
 from db.dayend import set_dayend_flag
-from db.engine import connect
+from db.engine import open_database
 from db.sample_data import has_notices, seed_notices, seed_vehicles
 from jobs.refresh_vip_vehicles import NAME
 from ocms.errors import OperatorError
@@ -63,7 +63,7 @@ def run_demo(port: int | None, cas_port: int | None) -> None:
 
 
 def _prepare(settings: Settings) -> None:
-    database = connect(settings.database_url)
+    database = open_database(settings)
     if database.path is None:
         raise OperatorError(
             "the demo runs on SQLite only, since it migrates and fills the database: see OCMS_DATABASE_URL"

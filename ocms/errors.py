@@ -18,6 +18,10 @@ class OperatorError(Exception):
     """What an operator can put right; its text is one line that says what to do."""
 
 
+class JobRunningError(OperatorError):
+    """The job is running already, on this machine or another one."""
+
+
 class OcmsError(Exception):
     """An error that is answered to the caller.
 
@@ -98,6 +102,13 @@ class UnavailableError(ServerError):
 
 class DatabaseError(ServerError):
     """The database refused a statement."""
+
+    passing: bool = False
+    """Whether the unit of work may succeed when it is done again from its beginning."""
+
+
+class DuplicateKeyError(DatabaseError):
+    """There is a row with this key already."""
 
 
 class TransactionLostError(DatabaseError):

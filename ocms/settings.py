@@ -77,6 +77,10 @@ class Settings(BaseSettings):
 
     database_url: str = "sqlite:///var/ocms.db"
     """Where the data is, as an SQLAlchemy URL."""
+    database_connect_timeout: Annotated[int, Field(ge=1)] = 5
+    """Seconds to wait for a connection to SQL Server."""
+    database_timeout: Annotated[int, Field(ge=1)] = 30
+    """Seconds that a statement may take on SQL Server."""
     api_keys: Annotated[list[ApiKey], NoDecode, BeforeValidator(_keys)] = []
     """The hashes of the callers' keys, as CALLER:HASH,CALLER:HASH (`ocms keys create` makes one)."""
     cas_url: Annotated[str, AfterValidator(_web)] = "http://127.0.0.1:8090"
@@ -93,6 +97,8 @@ class Settings(BaseSettings):
     """When the VIP list is refreshed each day, in the time zone below."""
     vip_min_share: Annotated[float, Field(ge=0, le=1)] = 0.5
     """A new VIP list smaller than this share of the old one is refused."""
+    vip_empty_by: Literal["truncate", "delete"] = "truncate"
+    """How the VIP table is emptied on SQL Server; `truncate` is quick and needs the right to alter it."""
     timezone: Annotated[str, AfterValidator(_zone)] = "Asia/Singapore"
     """The zone of the time above. The business date and the window below are in Singapore time."""
     dayend_window: Annotated[tuple[time, time] | None, NoDecode, BeforeValidator(_window)] = None

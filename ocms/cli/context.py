@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from db.engine import Database, connect
+from db.engine import Database, open_database
 from ocms.logs import configure_logging
 from ocms.settings import Settings, load_settings
 
@@ -20,7 +20,7 @@ def opened(settings: Settings) -> Iterator[Database]:
     """Open the database for the time of a command. Raises OperatorError unless its schema is current."""
     from db.schema import require_current
 
-    database = connect(settings.database_url)
+    database = open_database(settings)
     try:
         require_current(database)
         yield database

@@ -8,13 +8,18 @@ app = typer.Typer(help="The database: its schema, and sample data.", rich_markup
 
 
 @app.command()
-def upgrade() -> None:
+def upgrade(
+    *, sql: Annotated[bool, typer.Option("--sql", help="Write T-SQL for a DBA instead; nothing is connected.")] = False
+) -> None:
     """Migrate the database to the newest schema."""
     from db import schema
-    from db.engine import connect
+    from db.engine import open_database
     from ocms.cli.context import configured
 
-    database = connect(configured().database_url)
+    if sql:
+        typer.echo(schema.upgrade_script(), nl=False)
+        return
+    database = open_database(configured())
     typer.echo(f"The schema is at revision {schema.upgrade(database)}.")
 
 
@@ -42,3 +47,22 @@ def seed(
             if vehicles:
                 sample_data.seed_vehicles(conn, vehicles)
     typer.echo(f"Inserted {notices} notices and {vehicles} VIP vehicles.")
+
+
+@app.command()
+def check() -> None:
+    """Compare the database with what the service needs; each difference is one line. Exit code 0 when there is none."""
+    from db.check import list_differences
+    from db.engine import open_database
+    from db.schema import require_file
+    from ocms.cli.context import configured
+
+    settings = configured()
+    database = open_database(settings)
+    require_file(database)
+    differences = list_differences(database, settings.vip_empty_by)
+    for difference in differences:
+        typer.echo(difference)
+    if differences:
+        raise typer.Exit(1)
+    typer.echo(f"{database} has all that the service needs.")

@@ -9,9 +9,9 @@ from alembic.migration import MigrationContext
 from sqlalchemy import insert, select, text
 
 from db import schema, tables
-from db.engine import connect, savepoint
+from db.engine import connect, in_savepoint
 from db.isolation import write_isolated
-from ocms.errors import DatabaseError, DatabaseUnavailableError, OperatorError
+from ocms.errors import DatabaseError, DatabaseUnavailableError, DuplicateKeyError, OperatorError
 
 sqlite_only = pytest.mark.skipif("OCMS_TEST_DATABASE_URL" in os.environ, reason="tests what is particular to SQLite")
 
@@ -45,9 +45,8 @@ def test_leaving_a_unit_of_work_commits_it_and_an_exception_rolls_it_back(databa
 def test_a_savepoint_fails_by_itself(database):
     with database.writing() as conn:
         add_flag(conn, 1)
-        with pytest.raises(DatabaseError), savepoint(conn):
-            add_flag(conn, 2)
-            add_flag(conn, 1)
+        with pytest.raises(DuplicateKeyError):
+            in_savepoint(conn, lambda conn: [add_flag(conn, 2), add_flag(conn, 1)])
         add_flag(conn, 3)
     assert count(database) == 2
 
@@ -156,7 +155,7 @@ def test_writing_isolated_leaves_out_only_what_cannot_be_written(database, bad):
         for item in items:
             add_flag(conn, item + 1, "X" if item in bad else "Y")
 
-    failed = write_isolated(database.writing, write, list(range(7)))
+    failed = write_isolated(database.write, write, list(range(7)))
     assert {item for item, _ in failed} == bad
     assert count(database) == 7 - len(bad)
     assert (len(calls) == 1) is not bool(bad)
@@ -170,7 +169,7 @@ def test_an_unavailable_database_is_not_asked_again_for_each_item(database):
         raise DatabaseUnavailableError("gone")
 
     with pytest.raises(DatabaseUnavailableError):
-        write_isolated(database.writing, write, list(range(100)))
+        write_isolated(database.write, write, list(range(100)))
     assert calls == [100]
 
 
@@ -181,5 +180,5 @@ def test_a_fault_in_more_than_single_items_is_not_searched_for_long(database):
         calls.append(len(items))
         raise DatabaseError("refused")
 
-    assert len(write_isolated(database.writing, write, list(range(10_000)))) == 10_000
+    assert len(write_isolated(database.write, write, list(range(10_000)))) == 10_000
     assert len(calls) < 500

@@ -13,6 +13,10 @@ AUDIT = {
 }
 
 
+EXACT = " COLLATE Latin1_General_BIN2"
+"""What tells upper from lower case in the keys of our own tables on SQL Server."""
+
+
 def described(table):
     return {c.name: (c.type.compile(mssql.dialect()), c.nullable) for c in table.columns}
 
@@ -25,7 +29,7 @@ def keys(table):
 def test_vip_vehicle():
     assert keys(tables.vip_vehicle) == ["vip_vehicle"]
     assert described(tables.vip_vehicle) == {
-        "vip_vehicle": ("VARCHAR(255)", False),
+        "vip_vehicle": ("VARCHAR(255)" + EXACT, False),
         "vehicle_no": ("VARCHAR(50)", False),
         "description": ("VARCHAR(255)", True),
         "status": ("VARCHAR(50)", False),
@@ -37,7 +41,7 @@ def test_vip_vehicle():
 def test_cas_emcons():
     assert keys(tables.cas_emcons) == ["notice_no"]
     assert described(tables.cas_emcons) == {
-        "notice_no": ("VARCHAR(50)", False),
+        "notice_no": ("VARCHAR(50)" + EXACT, False),
         "emcons_flag": ("VARCHAR(50)", True),
         **AUDIT,
     }
@@ -47,7 +51,7 @@ def test_cas_emcons():
 def test_court_case():
     assert keys(tables.court_case) == ["notice_no"]
     assert described(tables.court_case) == {
-        "notice_no": ("VARCHAR(50)", False),
+        "notice_no": ("VARCHAR(50)" + EXACT, False),
         "court_payment_due_date": ("DATETIME2(6)", True),
         **AUDIT,
     }

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from db import tables
 from db.job_runs import list_runs
 from db.sample_data import seed_vehicles, vehicles
-from db.vip_vehicles import replace_vip_vehicles
+from db.vip_vehicles import replace_vip_vehicles, stage_vip_vehicles
 from jobs.alerts import send_alert
 from jobs.cas_client import fetch_vip_vehicles
 from jobs.failures import RefreshError
@@ -182,7 +182,7 @@ def test_an_alert_that_cannot_be_sent_changes_nothing(refresh, old_list, rows, d
 
 def test_readers_see_the_old_list_until_the_new_one_is_whole(old_list, database, rows, clock):
     with database.writing() as conn:
-        replace_vip_vehicles(conn, vehicles(12_000), "test", clock())
+        replace_vip_vehicles(conn, stage_vip_vehicles(conn, vehicles(12_000), "test", clock()))
         if conn.dialect.name == "sqlite":
             assert rows(tables.vip_vehicle) == old_list
     assert len(rows(tables.vip_vehicle)) == 12_000

@@ -5,7 +5,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-from db.dialect import Instant, Money
+from db.dialect import Instant, Key, Money
 
 revision = "0001"
 down_revision = None
@@ -26,7 +26,7 @@ def upgrade() -> None:
     """Create the tables."""
     op.create_table(
         "ocms_vip_vehicle",
-        sa.Column("vip_vehicle", sa.VARCHAR(255), primary_key=True),
+        sa.Column("vip_vehicle", Key(255), primary_key=True),
         sa.Column("vehicle_no", sa.VARCHAR(50), nullable=False),
         sa.Column("description", sa.VARCHAR(255)),
         sa.Column("status", sa.VARCHAR(50), nullable=False),
@@ -34,19 +34,19 @@ def upgrade() -> None:
     )
     op.create_table(
         "ocms_cas_emcons",
-        sa.Column("notice_no", sa.VARCHAR(50), primary_key=True),
+        sa.Column("notice_no", Key(50), primary_key=True),
         sa.Column("emcons_flag", sa.VARCHAR(50)),
         *_audit(),
     )
     op.create_table(
         "ocms_court_case",
-        sa.Column("notice_no", sa.VARCHAR(50), primary_key=True),
+        sa.Column("notice_no", Key(50), primary_key=True),
         sa.Column("court_payment_due_date", Instant),
         *_audit(),
     )
     op.create_table(
         "ocms_dayend",
-        sa.Column("business_date", sa.Date, primary_key=True),
+        sa.Column("business_date", sa.DATE, primary_key=True),
         sa.Column("dayend_flag", sa.CHAR(1), sa.CheckConstraint("dayend_flag IN ('Y', 'N')"), nullable=False),
     )
     op.create_table(
@@ -59,7 +59,7 @@ def upgrade() -> None:
         sa.Column("rows", sa.Integer),
         sa.Column("detail", sa.VARCHAR(500)),
     )
-    if op.get_bind().dialect.name == "sqlite":  # in production OCMS itself owns these two
+    if op.get_context().dialect.name == "sqlite":  # in production OCMS itself owns these two
         op.create_table(
             "ocms_valid_offence_notice",
             sa.Column("notice_no", sa.VARCHAR(50), primary_key=True),

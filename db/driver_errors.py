@@ -1,0 +1,83 @@
+"""What an error of a database driver means: each becomes an error of ours, with one line that can be read."""
+
+import re
+import sqlite3
+from typing import Any
+
+from sqlalchemy.exc import DBAPIError
+
+from ocms.errors import DatabaseError, DatabaseUnavailableError, DuplicateKeyError
+
+PASSING = frozenset(
+    {
+        1205,  # chosen as the victim of a deadlock
+        *(40613, 40501, 40197, 10928, 10929, 49918, 49919, 49920, 4060),  # Azure SQL is busy or moving the database
+        *(10053, 10054, 10060, 233, 64),  # the connection broke
+    }
+)
+"""Error numbers of SQL Server after which the whole unit of work is worth another try."""
+
+_DUPLICATE_KEY = {2601, 2627}
+_UNAVAILABLE_SQLITE = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_NOMEM,
+}
+_BROKEN = ("08S01", "08S02", "08003", "08007")
+"""States of ODBC for a connection that has been lost."""
+_UNAVAILABLE = ("08", "28", "HYT", "IM")
+"""States of ODBC for the connection, the login, a time-out, and the driver itself."""
+_NUMBER = re.compile(r"\((-?\d+)\)(?= \(SQL|;|$)")
+_NOISE = re.compile(r"^(\[[^\]]*\] ?)+|\s*\(-?\d+\)(?: \(SQL\w+\))?$")
+_NO_DRIVER = "the ODBC driver {} is not installed; see docs/sql-server.md for the drivers and how to name one"
+_HINTS = {
+    "certificate verify failed": "install its authority; for a test server add TrustServerCertificate=yes",
+    "Encryption not supported": "the server speaks no TLS; for a test server add Encrypt=no",
+    "ogin failed": "check user and password",
+    "annot open database": "check its name, and that the login may use it",
+    "(SQLDriverConnect)": "check host and port, and that the server runs",
+}
+"""What to do, by what is in the text of an error of connecting; the first that fits."""
+
+
+def translate(error: DBAPIError) -> DatabaseError:
+    """Return our error for one of a driver."""
+    driver_error: Any = error.orig
+    if isinstance(driver_error, sqlite3.Error):
+        return _of_sqlite(driver_error)
+    translated = of_odbc(driver_error)
+    if error.connection_invalidated and not isinstance(translated, DatabaseUnavailableError):
+        translated = DatabaseUnavailableError(str(translated))
+        translated.passing = True
+    return translated
+
+
+def of_odbc(error: Any) -> DatabaseError:
+    """Return our error for one of pyodbc, whose arguments are the state and all diagnostics in one text."""
+    state, text = str(error.args[0]), str(error.args[-1])
+    if missing := re.search(r"Can't open lib '(.+?)'|Data source name not found", text):
+        return DatabaseUnavailableError(_NO_DRIVER.format(missing[1] or "that OCMS_DATABASE_URL means"))
+    numbers = {int(number) for number in _NUMBER.findall(text)}
+    connecting = "(SQLDriverConnect)" in text
+    passing = bool(numbers & PASSING) or (state in _BROKEN and not connecting)
+    message = _NOISE.sub("", text.partition("; [")[0])
+    kind: type[DatabaseError] = DuplicateKeyError if numbers & _DUPLICATE_KEY else DatabaseError
+    if passing or connecting or state.startswith(_UNAVAILABLE):
+        kind = DatabaseUnavailableError
+    if connecting:
+        message += ": " + next(hint for known, hint in _HINTS.items() if known in text)
+    translated = kind(message)
+    translated.passing = passing
+    return translated
+
+
+def _of_sqlite(error: sqlite3.Error) -> DatabaseError:
+    code = getattr(error, "sqlite_errorcode", 0)
+    if code & 0xFF in _UNAVAILABLE_SQLITE:
+        return DatabaseUnavailableError(str(error))
+    duplicate = code in (sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_UNIQUE)
+    return (DuplicateKeyError if duplicate else DatabaseError)(str(error))
