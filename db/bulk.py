@@ -5,7 +5,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Column, Connection, Table, exists, insert, select, update
+from sqlalchemy import Column, Connection, Table, TableClause, exists, insert, select, update
 
 from db.dialect import notice_set, row_set, same, to_json_rows, to_json_set
 from db.engine import in_savepoint
@@ -21,7 +21,7 @@ Row = Mapping[str, Any]
 T = TypeVar("T")
 
 
-def insert_rows(conn: Connection, table: Table, rows: Iterable[Row], *, only_new: bool = False) -> int:
+def insert_rows(conn: Connection, table: TableClause, rows: Iterable[Row], *, only_new: bool = False) -> int:
     """Insert rows that have the same keys; return how many were given.
 
     `only_new` leaves out those whose `notice_no` the table has already.

@@ -19,18 +19,20 @@ from sqlalchemy import (
     Connection,
     DateTime,
     Dialect,
-    MetaData,
     Numeric,
     String,
     Subquery,
     Table,
+    TableClause,
     TypeDecorator,
     UnicodeText,
     and_,
     bindparam,
     cast,
+    column,
     delete,
     literal_column,
+    table,
 )
 from sqlalchemy import text as sql
 from sqlalchemy.dialects.mssql import DATETIME2
@@ -117,17 +119,17 @@ class Money(TypeDecorator[Decimal]):
         return None if value is None else Decimal(value)
 
 
-def same(dialect: str, column: Column[Any], given: ColumnElement[Any]) -> ColumnElement[bool]:
+def same(dialect: str, key: Column[Any], given: ColumnElement[Any]) -> ColumnElement[bool]:
     """Return a comparison of a key column with a given value, exact on every database.
 
     SQL Server compares by the collation, which may ignore case, and never looks at trailing blanks. So the first part
     of the comparison finds the row by the index, and the second one tells whether it is the right one.
     """
     if dialect == "sqlite":
-        return column == given
-    collation = _EXACT if isinstance(column.type, Key) else "DATABASE_DEFAULT"
-    binary = VARBINARY(column.type.length)  # type: ignore[attr-defined]  # keys are VARCHAR
-    return and_(column == given.op("COLLATE")(literal_column(collation)), cast(column, binary) == cast(given, binary))
+        return key == given
+    collation = _EXACT if isinstance(key.type, Key) else "DATABASE_DEFAULT"
+    binary = VARBINARY(key.type.length)  # type: ignore[attr-defined]  # keys are VARCHAR
+    return and_(key == given.op("COLLATE")(literal_column(collation)), cast(key, binary) == cast(given, binary))
 
 
 def notice_set(dialect: str) -> Subquery:
@@ -197,14 +199,21 @@ def empty(conn: Connection, table: Table, by: EmptyBy) -> None:
         raise DatabaseError(_TRUNCATE_REFUSED.format(table.name, error)) from error
 
 
-def temporary_copy(conn: Connection, table: Table) -> Table:
+def temporary_copy(conn: Connection, original: Table) -> TableClause:
     """Return a new temporary table with the columns of another one; it is gone when the connection is closed."""
-    prefix, schema = ("#", "staging") if conn.dialect.name == "mssql" else ("", "temp")
-    copy = Table(
-        f"{prefix}{table.name}_staging", MetaData(), *(Column(c.name, c.type) for c in table.columns), schema=schema
-    )
-    copy.create(conn, checkfirst=False)
-    return copy
+    columns = ", ".join(f"{c.name} {c.type.compile(conn.dialect)} NULL" for c in original.columns)
+    name = f"{original.name}_staging"
+    if conn.dialect.name == "mssql":
+        name = f"#{name}"
+        conn.execute(sql(f"CREATE TABLE {name} ({columns})"))
+    else:
+        conn.execute(sql(f"CREATE TEMPORARY TABLE {name} ({columns})"))
+    return table(name, *(column(c.name, c.type) for c in original.columns))
+
+
+def drop_temporary(conn: Connection, copy: TableClause) -> None:
+    """Drop a temporary table before the connection is closed."""
+    conn.execute(sql(f"DROP TABLE {copy.name}"))
 
 
 @contextmanager

@@ -21,11 +21,9 @@ def finish_run(  # noqa: PLR0913  # the columns of a finished run
     conn: Connection, run_id: int, finished: datetime, outcome: str, *, rows: int | None = None, detail: str = ""
 ) -> None:
     """Record how a run has ended. The detail is cut to the length of its column."""
-    conn.execute(
-        update(job_run)
-        .where(job_run.c.run_id == run_id)
-        .values(finished=finished, outcome=outcome, rows=rows, detail=detail[: DETAIL.length])
-    )
+    told = {"finished": finished, "outcome": outcome, "detail": detail[: DETAIL.length]}
+    counted = {} if rows is None else {"rows": rows}
+    conn.execute(update(job_run).where(job_run.c.run_id == run_id).values(told | counted))
 
 
 def list_runs(conn: Connection, limit: int) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Engine, create_engine, event
+from sqlalchemy import URL, Engine, UnicodeText, create_engine, event
 
 from ocms.errors import OperatorError
 
@@ -33,13 +33,21 @@ def sql_server_engine(url: URL, *, connect_timeout: int, statement_timeout: int)
         with_driver(url.difference_update_query(["schema"])),
         hide_parameters=True,
         connect_args={"timeout": connect_timeout},
-        execution_options={"schema_translate_map": {None: schema, "staging": None}},
+        execution_options={"schema_translate_map": {None: schema}} if schema else {},
         **POOL,
     )
 
     @event.listens_for(engine, "connect")
     def limit_statements(connection: Any, _: Any) -> None:
         connection.timeout = statement_timeout
+
+    @event.listens_for(engine, "do_setinputsizes")
+    def send_as_nvarchar_max(sizes: dict[Any, Any], cursor: Any, *_: Any) -> None:
+        for parameter in sizes:
+            if isinstance(parameter.type, UnicodeText):
+                freetds = "tds" in cursor.connection.getinfo(pyodbc.SQL_DRIVER_NAME)
+                # FreeTDS cuts WVARCHAR at 4,000 characters without a word, and Microsoft's refuses WLONGVARCHAR
+                sizes[parameter] = (pyodbc.SQL_WLONGVARCHAR if freetds else pyodbc.SQL_WVARCHAR, 0, 0)
 
     return engine
 
@@ -50,7 +58,7 @@ def with_driver(url: URL) -> URL:
         return url
     if url.host and "driver" not in url.query:
         url = url.update_query_dict({"driver": find_driver()})
-    options = {"APP": "ocms-integration", "LongAsMax": "yes"}
+    options = {"APP": "ocms-integration"}
     if "freetds" in str(url.query.get("driver", "")).lower() or "tdsodbc" in str(url.query.get("driver", "")):
         options = {"APP": "ocms-integration", "TDS_Version": "7.4"}  # an older one has no DATETIME2
         if url.port:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Table, func, insert, select
+from sqlalchemy import Connection, TableClause, func, insert, select
 
 from db.bulk import insert_rows
 from db.dialect import EmptyBy, empty, temporary_copy
@@ -16,7 +16,9 @@ def count_vip_vehicles(conn: Connection) -> int:
     return conn.execute(select(func.count()).select_from(vip_vehicle)).scalar_one()
 
 
-def stage_vip_vehicles(conn: Connection, vehicles: Iterable[Mapping[str, Any]], user: str, now: datetime) -> Table:
+def stage_vip_vehicles(
+    conn: Connection, vehicles: Iterable[Mapping[str, Any]], user: str, now: datetime
+) -> TableClause:
     """Load a new list into a temporary table, where it holds up nobody; return the table (section 1.4).
 
     `description` may be absent.
@@ -37,7 +39,7 @@ def stage_vip_vehicles(conn: Connection, vehicles: Iterable[Mapping[str, Any]], 
     return staged
 
 
-def replace_vip_vehicles(conn: Connection, staged: Table, empty_by: EmptyBy = "truncate") -> int:
+def replace_vip_vehicles(conn: Connection, staged: TableClause, empty_by: EmptyBy = "truncate") -> int:
     """Replace the whole list by a staged one; return how many vehicles it has now (section 1.4).
 
     On SQL Server readers wait from here to the end of the caller's transaction.
