@@ -15,6 +15,7 @@ from sqlalchemy import (
     VARBINARY,
     VARCHAR,
     Column,
+    ColumnClause,
     ColumnElement,
     Connection,
     DateTime,
@@ -119,7 +120,7 @@ class Money(TypeDecorator[Decimal]):
         return None if value is None else Decimal(value)
 
 
-def same(dialect: str, key: Column[Any], given: ColumnElement[Any]) -> ColumnElement[bool]:
+def same(dialect: str, key: ColumnClause[Any], given: ColumnElement[Any]) -> ColumnElement[bool]:
     """Return a comparison of a key column with a given value, exact on every database.
 
     SQL Server compares by the collation, which may ignore case, and never looks at trailing blanks. So the first part
@@ -141,7 +142,7 @@ def notice_set(dialect: str) -> Subquery:
     return _from_json(text, "notice_nos", Column("notice_no", VARCHAR(50))).subquery("asked")
 
 
-def row_set(conn: Connection, columns: Sequence[Column[Any]]) -> Subquery:
+def row_set(conn: Connection, columns: Sequence[ColumnClause[Any]]) -> Subquery:
     """Return the rows that the parameter `rows` (a JSON array of objects, see `to_json_rows`) holds, as a table."""
     if conn.dialect.name == "sqlite":
         names = ", ".join(f"json_extract(value, '$.{column.name}') AS {column.name}" for column in columns)
@@ -157,7 +158,7 @@ def _from_json(text: str, parameter: str, *columns: Column[Any]) -> TextualSelec
     return sql(text).bindparams(bindparam(parameter, type_=UnicodeText())).columns(*columns)
 
 
-def _json_type(column: Column[Any], dialect: Dialect) -> str:
+def _json_type(column: ColumnClause[Any], dialect: Dialect) -> str:
     kind: Any = column.type
     return f"VARCHAR({kind.length})" if isinstance(kind, String | Key) else column.type.compile(dialect)
 
@@ -167,7 +168,7 @@ def to_json_set(values: Iterable[str]) -> str:
     return msgspec.json.encode(list(values)).decode()
 
 
-def to_json_rows(conn: Connection, columns: Sequence[Column[Any]], rows: Iterable[Mapping[str, Any]]) -> str:
+def to_json_rows(conn: Connection, columns: Sequence[ColumnClause[Any]], rows: Iterable[Mapping[str, Any]]) -> str:
     """Return the value of the parameter of `row_set`: each value as the database stores it."""
     stores = [(c.name, c.type.dialect_impl(conn.dialect).bind_processor(conn.dialect)) for c in columns]
     return msgspec.json.encode(

@@ -5,6 +5,7 @@ pytest_plugins = [
     "fixtures.settings",
     "fixtures.logs",
     "fixtures.database",
+    "fixtures.tds",
     "fixtures.batches",
     "fixtures.servers",
     "fixtures.alerts",

@@ -1,0 +1,3 @@
+DELETE FROM ocms_vip_vehicle;
+
+COMMIT;

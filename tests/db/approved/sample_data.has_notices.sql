@@ -1,0 +1,2 @@
+SELECT TOP 1 ocms_valid_offence_notice.notice_no
+FROM ocms_valid_offence_notice;

@@ -1,0 +1,17 @@
+CREATE TABLE #ocms_vip_vehicle_staging (vip_vehicle VARCHAR(255) COLLATE Latin1_General_BIN2 NULL, vehicle_no VARCHAR(50) NULL, description VARCHAR(255) NULL, status VARCHAR(50) NULL, cre_date DATETIME2(6) NULL, cre_user_id VARCHAR(50) NULL, upd_date DATETIME2(6) NULL, upd_user_id VARCHAR(50) NULL);
+
+-- @P1 NVARCHAR(max)
+INSERT INTO [#ocms_vip_vehicle_staging] (vip_vehicle, vehicle_no, description, status, cre_date, cre_user_id) SELECT given.vip_vehicle, given.vehicle_no, given.description, given.status, given.cre_date, given.cre_user_id
+FROM (SELECT * FROM OPENJSON(@P1) WITH (vip_vehicle VARCHAR(255) '$.vip_vehicle', vehicle_no VARCHAR(50) '$.vehicle_no', description VARCHAR(255) '$.description', status VARCHAR(50) '$.status', cre_date DATETIME2(6) '$.cre_date', cre_user_id VARCHAR(50) '$.cre_user_id')) AS given;
+
+COMMIT;
+
+TRUNCATE TABLE ocms_vip_vehicle;
+
+INSERT INTO ocms_vip_vehicle WITH (TABLOCK) (vip_vehicle, vehicle_no, description, status, cre_date, cre_user_id, upd_date, upd_user_id) SELECT [#ocms_vip_vehicle_staging].vip_vehicle, [#ocms_vip_vehicle_staging].vehicle_no, [#ocms_vip_vehicle_staging].description, [#ocms_vip_vehicle_staging].status, [#ocms_vip_vehicle_staging].cre_date, [#ocms_vip_vehicle_staging].cre_user_id, [#ocms_vip_vehicle_staging].upd_date, [#ocms_vip_vehicle_staging].upd_user_id
+FROM [#ocms_vip_vehicle_staging];
+
+SELECT count(*) AS count_1
+FROM ocms_vip_vehicle;
+
+COMMIT;

@@ -1,0 +1,165 @@
+"""Each statement for SQL Server, as both drivers send it, is the one that was reviewed in tests/db/approved/.
+
+A file that is missing is written and the test fails once, so that it is looked at: delete a file to renew it.
+"""
+
+import inspect
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+import sqlglot
+from fixtures.tds import Done, Rows
+from sqlglot import exp
+
+from db import cas_emcons, court_cases, dayend, job_runs, notices, sample_data, tables, vip_vehicles
+from db.dialect import empty, job_lock
+from db.engine import connect
+
+APPROVED = Path(__file__).with_name("approved")
+NOW = datetime(2026, 6, 30, 14, 30, tzinfo=UTC)
+STORED = ("N1", "TS", None, None, None, Decimal("70.00"), None, None, None, None)
+CHANGES = {"N1": {"amount_payable": Decimal("185.50"), "atoms_flag": "Y", "last_eburar_update": "A"}}
+VEHICLE = {"vip_vehicle": "V1", "vehicle_no": "SCB2E", "status": "ACTIVE"}
+
+
+def replace_vip_vehicles(database):
+    with database.private() as conn:
+        staged = vip_vehicles.stage_vip_vehicles(conn, [VEHICLE], "job", NOW)
+        conn.commit()
+        vip_vehicles.replace_vip_vehicles(conn, staged)
+        conn.commit()
+
+
+def hold_job_lock(database):
+    with job_lock(database, "refresh-vip-vehicles"):
+        pass
+
+
+CASES = {
+    "cas_emcons.list_unrecorded": lambda db: db.read(cas_emcons.list_unrecorded, {"N1": "Y"}),
+    "cas_emcons.upsert": lambda db: db.write(cas_emcons.upsert, [("N1", "Y")], "CAS", NOW),
+    "court_cases.list_unrecorded": lambda db: db.read(court_cases.list_unrecorded, {"N1": NOW}),
+    "court_cases.upsert": lambda db: db.write(court_cases.upsert, [("N1", NOW)], "PLUS", NOW),
+    "dayend.get_dayend_flag": lambda db: db.read(dayend.get_dayend_flag, date(2026, 6, 30)),
+    "dayend.set_dayend_flag": lambda db: db.write(dayend.set_dayend_flag, date(2026, 6, 30), "Y"),
+    "dayend.set_dayend_flag_again": lambda db: db.write(dayend.set_dayend_flag, date(2026, 6, 30), "Y"),
+    "dayend.list_dayend_flags": lambda db: db.read(dayend.list_dayend_flags, 5),
+    "dialect.empty_by_delete": lambda db: db.write(empty, tables.vip_vehicle, "delete"),
+    "dialect.job_lock": hold_job_lock,
+    "job_runs.insert_run": lambda db: db.write(job_runs.insert_run, "refresh-vip-vehicles", NOW),
+    "job_runs.finish_run": lambda db: db.write(job_runs.finish_run, 7, NOW, "succeeded", rows=3),
+    "job_runs.list_runs": lambda db: db.read(job_runs.list_runs, 5),
+    "notices.list_payment_statuses": lambda db: db.read(notices.list_payment_statuses, ["N1"]),
+    "notices.list_notice_updates": lambda db: db.read(notices.list_notice_updates, ["N1"]),
+    "notices.update_court_notices": lambda db: db.write(notices.update_court_notices, CHANGES, "CAS", NOW),
+    "sample_data.has_notices": lambda db: db.read(sample_data.has_notices),
+    "sample_data.seed_notices": lambda db: db.write(sample_data.seed_notices, 1, lambda _: None),
+    "sample_data.seed_vehicles": lambda db: db.write(sample_data.seed_vehicles, 1),
+    "vip_vehicles.count_vip_vehicles": lambda db: db.read(vip_vehicles.count_vip_vehicles),
+    "vip_vehicles.replace_vip_vehicles": replace_vip_vehicles,
+}
+
+
+def answer(statement):
+    """What a server might answer."""
+    sql = statement.sql
+    if "sp_getapplock" in sql:
+        return Rows({"granted": int}, [(0,)])
+    if "OUTPUT inserted" in sql or "count(" in sql:
+        return Rows({"number": int}, [(7,)])
+    if "has_detail" in sql:
+        kinds = [str, str, str, datetime, str, Decimal, str, str, str, str]
+        return Rows({f"c{i}": kind for i, kind in enumerate(kinds)}, [STORED])
+    return Rows({"value": str}) if sql.startswith("SELECT") else Done()
+
+
+def has_flag(statement):
+    return Rows({"dayend_flag": str}, [("N",)]) if statement.sql.startswith("SELECT") else Done()
+
+
+def written(sent):
+    """The statements as a script, each with the types of its parameters before it."""
+    parts = []
+    for statement in sent:
+        types = [f"-- @P{i} {kind}\n" for i, kind in enumerate(statement.types, 1)]
+        parts.append("".join(types) + "\n".join(line.rstrip() for line in statement.sql.splitlines()) + ";\n")
+    return "\n".join(parts)
+
+
+def work_of(sent):
+    """Without what opens a connection and what the pool does at its end, in which the drivers differ."""
+    return [s for s in sent if s.sql not in ("BEGIN TRANSACTION", "ROLLBACK")]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_statement_is_the_one_that_was_reviewed(server_database, tds, case):
+    tds.answer = has_flag if case.endswith("_again") else answer
+    CASES[case](server_database)
+    found = written(work_of(tds.sent))
+    file = APPROVED / f"{case}.sql"
+    if not file.exists():
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(found)
+        pytest.fail(f"{file} was written: review it")
+    assert found == file.read_text()
+
+
+def test_every_function_of_the_aggregates_was_reviewed():
+    modules = (cas_emcons, court_cases, dayend, job_runs, notices, sample_data, vip_vehicles)
+    functions = {
+        f"{module.__name__.removeprefix('db.')}.{name}"
+        for module in modules
+        for name, function in inspect.getmembers(module, inspect.isfunction)
+        if function.__module__ == module.__name__ and not name.startswith("_")
+        if next(iter(inspect.signature(function).parameters), None) == "conn"
+    }
+    assert functions <= {*CASES, "vip_vehicles.stage_vip_vehicles"}  # which the replacement begins with
+    assert {file.stem for file in APPROVED.glob("*.sql")} == set(CASES)
+
+
+@pytest.mark.parametrize("file", sorted(APPROVED.glob("*.sql")), ids=lambda file: file.stem)
+def test_a_statement_is_t_sql(file):
+    for statement in file.read_text().split(";\n"):
+        first = " ".join(line for line in statement.splitlines() if not line.startswith("--"))
+        if first.startswith(("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "CREATE", "DROP")):
+            (parsed,) = sqlglot.parse(first, read="tsql", error_level=sqlglot.ErrorLevel.RAISE)
+            assert not isinstance(parsed, exp.Command), first
+
+
+def test_no_text_is_sent_as_nvarchar_but_json():
+    kinds = {
+        line
+        for file in APPROVED.glob("*.sql")
+        for line in file.read_text().splitlines()
+        if line.startswith("-- @P") and "NVARCHAR" in line and file.stem != "dialect.job_lock"
+    }
+    assert {line.partition(" ")[2].partition(" ")[2] for line in kinds} == {"NVARCHAR(max)"}
+
+
+def test_the_set_of_notices_of_any_size_is_one_parameter(server_database, tds):
+    tds.answer = answer
+    asked = [f"N{i:010}" for i in range(10_000)]
+    server_database.read(notices.list_payment_statuses, asked)
+    server_database.read(notices.list_payment_statuses, asked[:1])
+    large, small = work_of(tds.sent)
+    assert large.sql == small.sql
+    assert large.types == small.types == ("NVARCHAR(max)",)
+    assert large.values == ('["' + '","'.join(asked) + '"]',)
+
+
+def test_a_schema_of_the_url_is_named_in_each_statement_but_for_temporary_tables(server_url, tds):
+    tds.answer = answer
+    database = connect(f"{server_url}&schema=court")
+    replace_vip_vehicles(database)
+    database.read(notices.list_payment_statuses, ["N1"])
+    create, load, _, truncate, copy, count, _, read = [" ".join(s.sql.split()) for s in work_of(tds.sent)]
+    assert create.startswith("CREATE TABLE #ocms_vip_vehicle_staging ")
+    assert load.startswith("INSERT INTO [#ocms_vip_vehicle_staging] ")
+    assert truncate == "TRUNCATE TABLE court.ocms_vip_vehicle"
+    assert copy.startswith("INSERT INTO court.ocms_vip_vehicle WITH (TABLOCK) ")
+    assert "FROM [#ocms_vip_vehicle_staging]" in copy
+    assert "FROM court.ocms_vip_vehicle" in count
+    assert "JOIN court.ocms_valid_offence_notice ON" in read
+    database.close()
