@@ -18,6 +18,7 @@ PASSING = frozenset(
 """Error numbers of SQL Server after which the whole unit of work is worth another try."""
 
 _DUPLICATE_KEY = {2601, 2627}
+_LOCKED = {1222}
 _UNAVAILABLE_SQLITE = {
     sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_LOCKED,
@@ -29,6 +30,8 @@ _UNAVAILABLE_SQLITE = {
 }
 _BROKEN = ("08S01", "08S02", "08003", "08007")
 """States of ODBC for a connection that has been lost."""
+_SILENT = re.compile(r"did not supply an error|\]Unknown error")
+"""What FreeTDS says of a connection that has been lost without its noticing."""
 _UNAVAILABLE = ("08", "28", "HYT", "IM")
 """States of ODBC for the connection, the login, a time-out, and the driver itself."""
 _NUMBER = re.compile(r"\((-?\d+)\)(?= \(SQL|;|$)")
@@ -37,9 +40,10 @@ _NO_DRIVER = "the ODBC driver {} is not installed; see docs/sql-server.md for th
 _HINTS = {
     "certificate verify failed": "install its authority; for a test server add TrustServerCertificate=yes",
     "Encryption not supported": "the server speaks no TLS; for a test server add Encrypt=no",
-    "ogin failed": "check user and password",
     "annot open database": "check its name, and that the login may use it",
-    "(SQLDriverConnect)": "check host and port, and that the server runs",
+    "ogin failed": "check user and password",
+    "[08": "check host and port, and that the server runs",
+    "[HYT": "check host and port, and that the server runs",
 }
 """What to do, by what is in the text of an error of connecting; the first that fits."""
 
@@ -63,14 +67,16 @@ def of_odbc(error: Any) -> DatabaseError:
         return DatabaseUnavailableError(_NO_DRIVER.format(missing[1] or "that OCMS_DATABASE_URL means"))
     numbers = {int(number) for number in _NUMBER.findall(text)}
     connecting = "(SQLDriverConnect)" in text
-    passing = bool(numbers & PASSING) or (state in _BROKEN and not connecting)
-    message = _NOISE.sub("", text.partition("; [")[0])
+    broken = state in _BROKEN or bool(_SILENT.search(text))
+    passing = bool(numbers & PASSING) or (broken and not connecting)
+    message = _NOISE.sub("", text.partition("; [")[0]).rstrip(".")
     kind: type[DatabaseError] = DuplicateKeyError if numbers & _DUPLICATE_KEY else DatabaseError
-    if passing or connecting or state.startswith(_UNAVAILABLE):
+    if passing or connecting or numbers & _LOCKED or state.startswith(_UNAVAILABLE):
         kind = DatabaseUnavailableError
-    if connecting:
-        message += ": " + next(hint for known, hint in _HINTS.items() if known in text)
-    translated = kind(message)
+    hint = next((hint for known, hint in _HINTS.items() if connecting and known in text), "")
+    if state.startswith("HYT") and not connecting:
+        hint = "a statement took longer than OCMS_DATABASE_TIMEOUT says"
+    translated = kind(f"{message}: {hint}" if hint else message)
     translated.passing = passing
     return translated
 

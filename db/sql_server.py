@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Engine, UnicodeText, create_engine, event
+from sqlalchemy import URL, Engine, ExceptionContext, UnicodeText, create_engine, event
 
 from ocms.errors import OperatorError
 
@@ -40,6 +40,11 @@ def sql_server_engine(url: URL, *, connect_timeout: int, statement_timeout: int)
     @event.listens_for(engine, "connect")
     def limit_statements(connection: Any, _: Any) -> None:
         connection.timeout = statement_timeout
+
+    @event.listens_for(engine, "handle_error")
+    def give_up_what_fails_a_ping(context: ExceptionContext) -> None:
+        if context.is_pre_ping:  # FreeTDS says no more than "Unknown error" of a connection that is dead
+            context.is_disconnect = True
 
     @event.listens_for(engine, "do_setinputsizes")
     def send_as_nvarchar_max(sizes: dict[Any, Any], cursor: Any, *_: Any) -> None:
