@@ -1,6 +1,7 @@
 """Comparing a database with what the service needs, for `ocms db check`."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Column, Connection, Inspector, Table, inspect, text
@@ -12,6 +13,8 @@ from db.engine import Database
 from db.grants import GRANTS, WRITTEN
 from db.schema import migration_context, newest, schema_of
 from db.tables import metadata
+
+Types = dict[Table, dict[str, TypeEngine[Any]]]
 
 KEY_LENGTH = 50
 """Characters of a notice number, and of a code that CAS may send."""
@@ -30,10 +33,21 @@ _COLUMN_GRANTED = text("SELECT HAS_PERMS_BY_NAME(:name, 'OBJECT', :permission, :
 def list_differences(database: Database, empty_by: EmptyBy) -> list[str]:
     """Return what is missing or other than the service needs, each in one line. Raises DatabaseError."""
     with database.private() as conn:
-        differences = [*_schema(conn), *_tables(conn)]
+        found = _columns(conn)
+        differences = [*_schema(conn), *_tables(conn, found)]
         if conn.dialect.name == "mssql":
-            differences += [*_settings(conn), *_permissions(conn, empty_by)]
+            differences += [*_settings(conn, found), *_permissions(conn, empty_by)]
         return differences
+
+
+def _columns(conn: Connection) -> Types:
+    """Return the types of the columns that there are, by table and name."""
+    inspector, types = inspect(conn), {}
+    for table in metadata.sorted_tables:
+        with suppress(NoSuchTableError):
+            columns = inspector.get_columns(table.name, schema_of(conn))
+            types[table] = {column["name"]: column["type"] for column in columns}
+    return types
 
 
 def _schema(conn: Connection) -> Iterator[str]:
@@ -42,20 +56,16 @@ def _schema(conn: Connection) -> Iterator[str]:
         yield f"the schema is at {revision or 'none'} instead of {newest()}: run 'ocms db upgrade'"
 
 
-def _tables(conn: Connection) -> Iterator[str]:
+def _tables(conn: Connection, types: Types) -> Iterator[str]:
     inspector = inspect(conn)
     for table in metadata.sorted_tables:
-        try:
-            found = {column["name"]: column for column in inspector.get_columns(table.name, schema_of(conn))}
-        except NoSuchTableError:
-            found = {}
-        if not found:
+        if not (found := types.get(table)):
             yield f"table {table.name} is missing, or the login may not see it"
             continue
         for column in table.columns:
             if column.name not in found:
                 yield f"column {table.name}.{column.name} is missing"
-            elif wrong := _wrong_type(table, column, found[column.name]["type"], conn.dialect.name):
+            elif wrong := _wrong_type(table, column, found[column.name], conn.dialect.name):
                 yield f"column {table.name}.{column.name} {wrong}"
         if not _has_key_index(inspector, table, schema_of(conn)):
             names = ", ".join(column.name for column in table.primary_key)
@@ -89,7 +99,7 @@ def _has_key_index(inspector: Inspector, table: Table, schema: str | None) -> bo
     return any(i["unique"] and set(i["column_names"]) == key for i in inspector.get_indexes(table.name, schema))
 
 
-def _settings(conn: Connection) -> Iterator[str]:
+def _settings(conn: Connection, found: Types) -> Iterator[str]:
     versioned, level, collation = conn.execute(_SETTINGS).one()
     if not versioned:
         yield (
@@ -101,15 +111,13 @@ def _settings(conn: Connection) -> Iterator[str]:
             f"the compatibility level is {level}, and OPENJSON needs {OPENJSON_LEVEL}: "
             f"ALTER DATABASE CURRENT SET COMPATIBILITY_LEVEL = {OPENJSON_LEVEL}"
         )
-    inspector = inspect(conn)
     for table in WRITTEN:
-        for column in inspector.get_columns(table.name, schema_of(conn)):
-            other = getattr(column["type"], "collation", None)
-            if column["name"] == "notice_no" and other and other != collation:
-                yield (
-                    f"column {table.name}.notice_no has the collation {other} and the database {collation}: "
-                    "its index cannot be used"
-                )
+        other = getattr(found.get(table, {}).get("notice_no"), "collation", None)
+        if other and other != collation:
+            yield (
+                f"column {table.name}.notice_no has the collation {other} and the database {collation}: "
+                "its index cannot be used"
+            )
 
 
 def _permissions(conn: Connection, empty_by: EmptyBy) -> Iterator[str]:

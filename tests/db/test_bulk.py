@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import VARCHAR, cast, event, select
 from sqlalchemy.dialects import mssql
 
 from db import bulk, notices, tables
@@ -48,7 +48,7 @@ def test_dates_come_back_in_singapore_time(database, rows, instant):
 def test_dates_are_stored_as_singapore_local_time(database):
     with database.writing() as conn:
         insert_rows(conn, tables.valid_offence_notice, [notice("N1", last_processing_date=NOW)])
-        stored = conn.exec_driver_sql("SELECT last_processing_date FROM ocms_valid_offence_notice").scalar()
+        stored = conn.execute(select(cast(tables.valid_offence_notice.c.last_processing_date, VARCHAR(30)))).scalar()
     assert str(stored).startswith("2026-06-30 22:30:00")
 
 

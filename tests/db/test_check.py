@@ -1,0 +1,166 @@
+"""`ocms db check`, and the scripts for a DBA."""
+
+from pathlib import Path
+
+import pytest
+import sqlglot
+from fixtures.tds import Done, Rows
+from sqlalchemy import NVARCHAR, VARCHAR, text
+from sqlalchemy.dialects.mssql import DATETIME2, NUMERIC, SMALLDATETIME
+
+from db import schema, tables
+from db.check import _permissions, _settings, _wrong_type, list_differences
+from db.grants import WRITTEN, grant_script
+
+SCRIPTS = Path(__file__).parents[2] / "docs" / "sql"
+NOTICE = tables.valid_offence_notice
+
+
+def test_a_migrated_database_has_all_that_is_needed(database):
+    assert list_differences(database, "truncate") == []
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("DROP TABLE ocms_court_case", "table ocms_court_case is missing, or the login may not see it"),
+        (
+            "ALTER TABLE ocms_valid_offence_notice DROP COLUMN atoms_flag",
+            "column ocms_valid_offence_notice.atoms_flag is missing",
+        ),
+        ("DROP TABLE ocms_schema_version", "the schema is at none instead of 0001: run 'ocms db upgrade'"),
+    ],
+)
+def test_each_difference_is_one_line(database, change, told):
+    if database.path is None:
+        pytest.skip("breaks the schema, which the tests on a server share")
+    with database.writing() as conn:
+        conn.execute(text(change))
+    assert list_differences(database, "truncate") == [told]
+
+
+def test_a_table_without_an_index_on_its_key_is_told(database):
+    if database.path is None:
+        pytest.skip("breaks the schema, which the tests on a server share")
+    with database.writing() as conn:
+        conn.execute(text("CREATE TABLE other AS SELECT * FROM ocms_offence_notice_detail"))
+        conn.execute(text("DROP TABLE ocms_offence_notice_detail"))
+        conn.execute(text("ALTER TABLE other RENAME TO ocms_offence_notice_detail"))
+    (told,) = list_differences(database, "truncate")
+    assert told.startswith("table ocms_offence_notice_detail has no primary key or unique index on notice_no")
+    with database.writing() as conn:
+        conn.execute(text("CREATE UNIQUE INDEX one ON ocms_offence_notice_detail (notice_no)"))
+    assert list_differences(database, "truncate") == []
+
+
+@pytest.mark.parametrize(
+    ("column", "found", "told"),
+    [
+        ("notice_no", VARCHAR(50), ""),
+        ("notice_no", VARCHAR(100), ""),
+        ("notice_no", VARCHAR(20), "is VARCHAR(20), needs VARCHAR(50): longer values would be refused"),
+        ("notice_no", NVARCHAR(50), "is NVARCHAR(50), needs VARCHAR"),
+        ("atoms_flag", VARCHAR(1), "is VARCHAR(1), needs VARCHAR(50): longer values would be refused"),
+        ("payment_status", VARCHAR(2), ""),
+        ("payment_status", NUMERIC(10, 2), "is NUMERIC(10, 2), needs VARCHAR"),
+        ("last_processing_date", DATETIME2(7), ""),
+        ("last_processing_date", SMALLDATETIME(), ""),
+        ("last_processing_date", VARCHAR(30), "is VARCHAR(30), needs DATETIME2"),
+        ("amount_payable", NUMERIC(12, 2), ""),
+        ("amount_payable", NUMERIC(10, 0), "is NUMERIC(10, 0), needs DECIMAL(10, 2)"),
+        ("amount_payable", VARCHAR(12), "is VARCHAR(12), needs DECIMAL(10, 2)"),
+    ],
+)
+def test_a_column_of_another_type_is_told_where_it_does_harm(column, found, told):
+    assert _wrong_type(NOTICE, NOTICE.c[column], found, "mssql") == told
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        ((1, 160), []),
+        ((0, 160), ["READ_COMMITTED_SNAPSHOT is off"]),
+        ((1, 120), ["the compatibility level is 120, and OPENJSON needs 130"]),
+    ],
+)
+def test_settings_of_the_database_are_told(server_database, tds, found, told):
+    kinds = {"versioned": int, "level": int, "collation": str}
+    settings = Rows(kinds, [(*found, "SQL_Latin1_General_CP1_CI_AS")])
+    tds.answer = lambda statement: settings if "is_read_committed" in statement.sql else Done()
+    with server_database.reading() as conn:
+        found = list(_settings(conn, {}))
+    assert len(found) == len(told)
+    assert all(line.startswith(start) for line, start in zip(found, told, strict=True))
+
+
+def test_a_key_of_another_collation_is_told(server_database, tds):
+    kinds = {"versioned": int, "level": int, "collation": str}
+    tds.answer = lambda statement: (
+        Rows(kinds, [(1, 160, "Latin1_General_CI_AS")]) if "is_read_committed" in statement.sql else Done()
+    )
+    with server_database.reading() as conn:
+        (told,) = _settings(conn, {NOTICE: {"notice_no": VARCHAR(50, "French_CI_AS")}})
+    assert told.startswith("column ocms_valid_offence_notice.notice_no has the collation French_CI_AS")
+
+
+def test_each_missing_permission_is_told(server_database, tds):
+    refused = {("ocms_vip_vehicle", "ALTER"), ("ocms_cas_emcons", "INSERT"), ("ocms_valid_offence_notice", "UPDATE")}
+    tds.answer = lambda statement: (
+        Rows({"granted": int}, [(int(statement.values[:2] not in refused),)])
+        if "HAS_PERMS" in statement.sql
+        else Done()
+    )
+    with server_database.reading() as conn:
+        told = list(_permissions(conn, "truncate"))
+        assert not [line for line in _permissions(conn, "delete") if "vip" in line]
+    columns = ", ".join(WRITTEN[NOTICE])
+    assert told == [
+        f"the login lacks UPDATE on ocms_valid_offence_notice ({columns}): see docs/sql/grants.sql",
+        "the login lacks ALTER on ocms_vip_vehicle: see docs/sql/grants.sql",
+        "the login lacks INSERT on ocms_cas_emcons: see docs/sql/grants.sql",
+    ]
+
+
+def test_the_command_tells_each_difference_and_fails(ocms, database):
+    good = ocms("db", "check")
+    assert (good.returncode, good.stderr) == (0, "")
+    assert "has all that the service needs" in good.stdout
+    if database.path is None:
+        return
+    with database.writing() as conn:
+        conn.execute(text("DROP TABLE ocms_dayend"))
+    bad = ocms("db", "check")
+    assert (bad.returncode, bad.stderr) == (1, "")
+    assert bad.stdout == "table ocms_dayend is missing, or the login may not see it\n"
+    database.path.unlink()
+    none = ocms("db", "check")
+    assert none.returncode == 1
+    assert "run 'ocms db upgrade' first" in none.stderr
+
+
+def test_the_script_for_a_dba_is_current(ocms):
+    done = ocms("db", "upgrade", "--sql", OCMS_DATABASE_URL="mssql+pyodbc://nobody@nowhere/none")
+    assert done.returncode == 0
+    assert done.stdout == schema.upgrade_script()
+    assert (SCRIPTS / "upgrade.sql").read_text() == done.stdout, "run 'ocms db upgrade --sql > docs/sql/upgrade.sql'"
+
+
+def test_the_script_makes_our_tables_and_leaves_those_of_ocms_alone():
+    script = schema.upgrade_script()
+    for batch in script.split("\nGO\n"):
+        sqlglot.parse(batch, read="tsql", error_level=sqlglot.ErrorLevel.RAISE)
+    own = set(tables.metadata.tables) - {NOTICE.name, tables.offence_notice_detail.name}
+    assert {line.split()[2] for line in script.splitlines() if line.startswith("CREATE TABLE")} == {
+        *own,
+        schema.VERSION_TABLE,
+    }
+    assert NOTICE.name not in script
+    assert "NVARCHAR" not in script
+    assert "DATETIME2(6)" in script
+
+
+def test_the_grants_are_current_and_of_no_more_than_is_done():
+    assert (SCRIPTS / "grants.sql").read_text() == grant_script(), "write docs/sql/grants.sql anew from db/grants.py"
+    for statement in grant_script().split(";\n"):
+        sqlglot.parse(statement, read="tsql", error_level=sqlglot.ErrorLevel.RAISE)
+    assert "DELETE" not in grant_script().partition("CREATE ROLE")[2]
