@@ -46,11 +46,11 @@ def test_a_table_without_an_index_on_its_key_is_told(database):
         conn.execute(text("CREATE TABLE other AS SELECT * FROM ocms_offence_notice_detail"))
         conn.execute(text("DROP TABLE ocms_offence_notice_detail"))
         conn.execute(text("ALTER TABLE other RENAME TO ocms_offence_notice_detail"))
-    (told,) = list_differences(database, "truncate")
-    assert told.startswith("table ocms_offence_notice_detail has no primary key or unique index on notice_no")
+    missing = "table ocms_offence_notice_detail has no primary key or unique index on notice_no"
+    assert [line for line in list_differences(database, "truncate") if line.startswith(missing)]
     with database.writing() as conn:
         conn.execute(text("CREATE UNIQUE INDEX one ON ocms_offence_notice_detail (notice_no)"))
-    assert list_differences(database, "truncate") == []
+    assert not [line for line in list_differences(database, "truncate") if line.startswith(missing)]
 
 
 @pytest.mark.parametrize(
