@@ -1,12 +1,16 @@
 """API 3 (section 1.4 of the source document), against the mock CAS on a real socket."""
 
 import sqlite3
+import subprocess
+import sys
+from datetime import date
 from functools import partial
 
 import pytest
 from sqlalchemy import text
 
 from db import tables
+from db.dayend import set_dayend_flag
 from db.job_runs import list_runs
 from db.sample_data import seed_vehicles, vehicles
 from db.vip_vehicles import replace_vip_vehicles, stage_vip_vehicles
@@ -15,6 +19,7 @@ from jobs.cas_client import fetch_vip_vehicles
 from jobs.failures import RefreshError
 from jobs.refresh_vip_vehicles import NAME, refresh_vip_vehicles
 from ocms.contract import Contract
+from ocms.errors import JobRunningError
 from ocms.faults import Fault
 from ocms.rules import SINGAPORE
 
@@ -186,3 +191,59 @@ def test_readers_see_the_old_list_until_the_new_one_is_whole(old_list, database,
         if conn.dialect.name == "sqlite":
             assert rows(tables.vip_vehicle) == old_list
     assert len(rows(tables.vip_vehicle)) == 12_000
+
+
+class Interrupted(list):
+    """A list that calls a function in the middle of being read."""
+
+    def __init__(self, items, interrupt):
+        super().__init__(items)
+        self._interrupt = interrupt
+
+    def __iter__(self):
+        for number, item in enumerate(super().__iter__()):
+            if number == 5000:
+                self._interrupt()
+            yield item
+
+
+def test_nobody_waits_while_the_new_list_is_loaded(database, rows, clock, old_list):
+    """Others read the old list and write until the short transaction at the end."""
+    seen = []
+
+    def work_of_others():
+        seen.append(rows(tables.vip_vehicle))
+        with database.writing() as conn:
+            set_dayend_flag(conn, date(2026, 6, len(seen)), "Y")
+
+    new = Interrupted(vehicles(10_000), work_of_others)
+    count = refresh_vip_vehicles(database, lambda: new, pytest.fail, clock, min_share=0.5)
+    assert count == len(rows(tables.vip_vehicle)) == 10_000
+    assert seen == [old_list] * len(seen)
+    assert len(seen) >= 2  # once for the duplicates, once for the load
+
+
+def test_a_second_refresh_does_not_start_while_one_runs(database, clock, old_list, rows, logs):
+    def fetch():
+        with pytest.raises(JobRunningError, match="is running already"):
+            refresh_vip_vehicles(database, pytest.fail, pytest.fail, clock, min_share=0.5)
+        return list(vehicles(5))
+
+    assert refresh_vip_vehicles(database, fetch, pytest.fail, clock, min_share=0.5) == 5
+    with database.reading() as conn:
+        assert [run["outcome"] for run in list_runs(conn, 5)] == ["succeeded"]
+
+
+def test_the_lock_of_a_refresh_goes_with_its_holder(database, database_url, clock, old_list):
+    """A process that is killed in the middle of a refresh leaves no lock behind."""
+    hold = (
+        "import sys, time; from db.engine import connect; from db.dialect import job_lock\n"
+        f"with job_lock(connect(sys.argv[1]), '{NAME}'): print('held', flush=True); time.sleep(60)"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", hold, database_url], stdout=subprocess.PIPE)
+    assert holder.stdout.readline() == b"held\n"
+    with pytest.raises(JobRunningError):
+        refresh_vip_vehicles(database, pytest.fail, pytest.fail, clock, min_share=0.5)
+    holder.kill()
+    holder.communicate()
+    assert refresh_vip_vehicles(database, lambda: list(vehicles(5)), pytest.fail, clock, min_share=0.5) == 5

@@ -9,6 +9,7 @@ import time_machine
 
 from jobs.runner import JOBS
 from jobs.schedule_loop import SCHEDULE, plan, run_loop
+from ocms.errors import JobRunningError
 
 
 @pytest.fixture
@@ -74,6 +75,20 @@ def test_a_job_runs_once_a_day_and_a_failure_stops_nothing(make_settings, host_z
             scheduler.run_pending()
     assert runs == ["refresh-vip-vehicles"] * 3
     assert len(logs("job_failed")) == 3
+
+
+def test_a_job_that_another_replica_runs_is_no_failure(make_settings, host_zone, logs):
+    host_zone("UTC")
+
+    def refuse(job):
+        raise JobRunningError(f"{job} is running already")
+
+    with time_machine.travel(datetime(2026, 6, 30, 12, tzinfo=UTC), tick=False) as traveller:
+        scheduler = plan(make_settings(), refuse)
+        traveller.shift(timedelta(days=1))
+        scheduler.run_pending()
+    assert [line["level"] for line in logs("job_not_started")] == ["info"]
+    assert logs("job_failed") == []
 
 
 def test_every_scheduled_job_exists():

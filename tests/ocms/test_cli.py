@@ -31,6 +31,7 @@ COMMANDS = [
     "jobs loop",
     "jobs history",
     "db upgrade",
+    "db check",
     "db seed",
     "dayend show",
     "dayend set",
