@@ -5,6 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Column, Connection, Inspector, Table, inspect, text
+from sqlalchemy.dialects.mssql import DATETIMEOFFSET
 from sqlalchemy.exc import NoSuchTableError
 from sqlalchemy.types import DateTime, Numeric, String, TypeEngine
 
@@ -76,7 +77,8 @@ def _wrong_type(table: Table, column: Column[Any], found: TypeEngine[Any], diale
     """Return what is wrong with a column's type; empty when it serves."""
     shown = str(found)
     if isinstance(column.type, Instant):
-        return "" if isinstance(found, DateTime) else f"is {shown}, needs DATETIME2"
+        local = isinstance(found, DateTime) and not isinstance(found, DATETIMEOFFSET)
+        return "" if local else f"is {shown}, needs DATETIME2"
     if isinstance(column.type, Money):
         exact = isinstance(found, Numeric) and found.scale == 2  # noqa: PLR2004  # cents
         return (

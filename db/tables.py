@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import CHAR, DATE, VARCHAR, Column, Integer, MetaData, Table
+from sqlalchemy import CHAR, DATE, VARCHAR, CheckConstraint, Column, Integer, MetaData, Table
 
 from db.dialect import Instant, Key, Money
 
@@ -78,7 +78,7 @@ dayend = Table(
     "ocms_dayend",
     metadata,
     Column("business_date", DATE, primary_key=True),
-    Column("dayend_flag", CHAR(1), nullable=False),
+    Column("dayend_flag", CHAR(1), CheckConstraint("dayend_flag IN ('Y', 'N')"), nullable=False),
 )
 
 job_run = Table(

@@ -15,8 +15,8 @@ each_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda ope
 def clients(callers):
     """The client that may call an operation, and the one that may not."""
 
-    def find(operation):
-        cas, plus = callers()
+    def find(operation, **settings):
+        cas, plus = callers(**settings)
         return (plus, cas) if operation.operation_id == "getNoticeUpdate" else (cas, plus)
 
     return find
@@ -47,9 +47,12 @@ def test_a_broken_database_is_a_failure_of_ours(clients, operation, drop_table):
 
 @each_operation
 def test_a_database_that_is_away_is_told_with_the_time_to_wait(clients, operation, database):
-    if database.path is None:
-        pytest.skip("a file can be moved away, a server cannot")
-    database.path.unlink()
-    answer = clients(operation)[0].post(operation.path, json=good_body(operation))
+    elsewhere = {}
+    if database.path:
+        database.path.unlink()
+    else:
+        url = database.engine.url.set(host="127.0.0.1", port=1).difference_update_query(["port"])
+        elsewhere = {"database_url": url.render_as_string(hide_password=False)}
+    answer = clients(operation, **elsewhere)[0].post(operation.path, json=good_body(operation))
     assert answer.status_code == 503
     assert int(answer.headers["Retry-After"]) >= 1

@@ -130,6 +130,7 @@ def test_each_error_class_has_the_code_of_its_schema():
         "ServerError": "OCMS-5000",
         "UnavailableError": "OCMS-5000",
         "DatabaseError": "OCMS-5000",
+        "DuplicateKeyError": "OCMS-5000",
         "TransactionLostError": "OCMS-5000",
         "DatabaseUnavailableError": "OCMS-5000",
     }
