@@ -65,7 +65,7 @@ def test_a_table_without_an_index_on_its_key_is_told(database):
         ("payment_status", NUMERIC(10, 2), "is NUMERIC(10, 2), needs VARCHAR"),
         ("last_processing_date", DATETIME2(7), ""),
         ("last_processing_date", SMALLDATETIME(), ""),
-        ("last_processing_date", DATETIMEOFFSET(7), "is DATETIMEOFFSET(7), needs DATETIME2"),
+        ("last_processing_date", DATETIMEOFFSET(7), "is DATETIMEOFFSET, needs DATETIME2"),
         ("last_processing_date", VARCHAR(30), "is VARCHAR(30), needs DATETIME2"),
         ("amount_payable", NUMERIC(12, 2), ""),
         ("amount_payable", NUMERIC(10, 0), "is NUMERIC(10, 0), needs DECIMAL(10, 2)"),
