@@ -11,9 +11,9 @@ from db.dialect import notice_set, row_set, same, to_json_rows, to_json_set
 from db.engine import in_savepoint
 from ocms.errors import DuplicateKeyError
 
-CHUNK = 4_000
-"""Rows in one statement, so that memory does not grow with the set, and SQL Server does not lock the whole table, as it
-does from 5,000 locks on."""
+CHUNK = 2_000
+"""Rows in one statement: few enough that memory does not grow with the set, and that SQL Server does not lock the whole
+table, as it does from 5,000 locks of rows and pages on."""
 ATTEMPTS = 3
 """How often an upsert looks again after another writer was first."""
 

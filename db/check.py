@@ -4,22 +4,21 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-from sqlalchemy import Column, Connection, Inspector, Table, inspect, text
-from sqlalchemy.dialects.mssql import DATETIMEOFFSET
+from sqlalchemy import CHAR, NCHAR, NVARCHAR, Column, Connection, Inspector, Table, inspect, text
+from sqlalchemy.dialects.mssql import DATETIME2
 from sqlalchemy.exc import NoSuchTableError
 from sqlalchemy.types import DateTime, Numeric, String, TypeEngine
 
-from db.dialect import EmptyBy, Instant, Money
+from db import tables
+from db.dialect import EXACT, EmptyBy, Instant, Key, Money
 from db.engine import Database
 from db.grants import GRANTS, WRITTEN
 from db.schema import migration_context, newest, schema_of
-from db.tables import metadata
 
 Types = dict[Table, dict[str, TypeEngine[Any]]]
 
-KEY_LENGTH = 50
-"""Characters of a notice number, and of a code that CAS may send."""
-
+CENTS, DIGITS = 2, 10
+"""Of an amount in Singapore dollars: decimals, and digits in all."""
 OPENJSON_LEVEL = 130
 """The compatibility level from which SQL Server knows OPENJSON."""
 
@@ -44,7 +43,7 @@ def list_differences(database: Database, empty_by: EmptyBy) -> list[str]:
 def _columns(conn: Connection) -> Types:
     """Return the types of the columns that there are, by table and name."""
     inspector, types = inspect(conn), {}
-    for table in metadata.sorted_tables:
+    for table in tables.metadata.sorted_tables:
         with suppress(NoSuchTableError):
             columns = inspector.get_columns(table.name, schema_of(conn))
             types[table] = {column["name"]: column["type"] for column in columns}
@@ -59,7 +58,7 @@ def _schema(conn: Connection) -> Iterator[str]:
 
 def _tables(conn: Connection, types: Types) -> Iterator[str]:
     inspector = inspect(conn)
-    for table in metadata.sorted_tables:
+    for table in tables.metadata.sorted_tables:
         if not (found := types.get(table)):
             yield f"table {table.name} is missing, or the login may not see it"
             continue
@@ -75,23 +74,35 @@ def _tables(conn: Connection, types: Types) -> Iterator[str]:
 
 def _wrong_type(table: Table, column: Column[Any], found: TypeEngine[Any], dialect: str) -> str:
     """Return what is wrong with a column's type; empty when it serves."""
-    shown = str(found)
-    if isinstance(column.type, Instant):
-        local = isinstance(found, DateTime) and not isinstance(found, DATETIMEOFFSET)
-        return "" if local else f"is {shown}, needs DATETIME2"
-    if isinstance(column.type, Money):
-        exact = isinstance(found, Numeric) and found.scale == 2  # noqa: PLR2004  # cents
-        return (
-            "" if exact or (dialect == "sqlite" and isinstance(found, String)) else f"is {shown}, needs DECIMAL(10, 2)"
-        )
-    if not isinstance(column.type, String):
-        return ""
-    if not isinstance(found, String) or (column.primary_key and "NVARCHAR" in shown.upper()):
+    sqlite, needed, shown = dialect == "sqlite", column.type, str(found)
+    if isinstance(needed, Instant):  # the older types round
+        return "" if isinstance(found, DateTime if sqlite else DATETIME2) else f"is {shown}, needs DATETIME2"
+    if isinstance(needed, Money):
+        cents = isinstance(found, Numeric) and found.scale == CENTS and (found.precision or 0) >= DIGITS
+        return "" if cents or (sqlite and isinstance(found, String)) else f"is {shown}, needs DECIMAL(10, 2)"
+    return _wrong_text(table, column, found, dialect) if isinstance(needed, String | Key) else ""
+
+
+def _wrong_text(table: Table, column: Column[Any], found: TypeEngine[Any], dialect: str) -> str:
+    needed, shown = column.type, str(found)
+    padded = isinstance(found, CHAR | NCHAR) and not isinstance(needed, CHAR)
+    wide = column.primary_key and isinstance(found, NVARCHAR)
+    if not isinstance(found, String) or padded or wide:
         return f"is {shown}, needs VARCHAR"
-    written = column.primary_key or column.name in WRITTEN.get(table, ())
-    if written and found.length is not None and found.length < KEY_LENGTH:
-        return f"is {shown}, needs VARCHAR({KEY_LENGTH}): longer values would be refused"
+    if isinstance(needed, Key) and dialect == "mssql" and found.collation != EXACT:
+        return f"has the collation {found.collation}, needs {EXACT}"
+    least = _least_length(table, column)
+    if found.length is not None and found.length < least:
+        return f"is {shown}, needs VARCHAR({least}): longer values would be refused"
     return ""
+
+
+def _least_length(table: Table, column: Column[Any]) -> int:
+    """Return how long the values are that the service may write."""
+    if column is tables.valid_offence_notice.c.suspension_type:
+        return 2  # TS or PS
+    ours = table not in WRITTEN
+    return int(column.type.length) if ours or column.name in WRITTEN[table] else 0  # type: ignore[attr-defined]  # text
 
 
 def _has_key_index(inspector: Inspector, table: Table, schema: str | None) -> bool:
@@ -104,10 +115,7 @@ def _has_key_index(inspector: Inspector, table: Table, schema: str | None) -> bo
 def _settings(conn: Connection, found: Types) -> Iterator[str]:
     versioned, level, collation = conn.execute(_SETTINGS).one()
     if not versioned:
-        yield (
-            "READ_COMMITTED_SNAPSHOT is off, so that readers wait for writers: "
-            "ALTER DATABASE CURRENT SET READ_COMMITTED_SNAPSHOT ON WITH ROLLBACK IMMEDIATE"
-        )
+        yield "READ_COMMITTED_SNAPSHOT is off, so that readers wait for writers: see docs/sql-server.md"
     if level < OPENJSON_LEVEL:
         yield (
             f"the compatibility level is {level}, and OPENJSON needs {OPENJSON_LEVEL}: "

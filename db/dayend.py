@@ -8,8 +8,9 @@ from db.tables import dayend
 
 
 def get_dayend_flag(conn: Connection, business_date: date) -> str | None:
-    """Return Y or N; None when the date has no flag yet."""
-    return conn.execute(select(dayend.c.dayend_flag).where(dayend.c.business_date == business_date)).scalar()
+    """Return Y or N, which stays so to the end of the unit of work; None when the date has no flag yet."""
+    statement = select(dayend.c.dayend_flag).where(dayend.c.business_date == business_date)
+    return conn.execute(statement.with_hint(dayend, "WITH (REPEATABLEREAD)", "mssql")).scalar()
 
 
 def set_dayend_flag(conn: Connection, business_date: date, flag: str) -> None:

@@ -42,7 +42,7 @@ from sqlalchemy.sql.ddl import ExecutableDDLElement
 from sqlalchemy.sql.selectable import TextualSelect
 from sqlalchemy.types import TypeEngine
 
-from db.driver_errors import of_odbc
+from db.driver_errors import numbers_of, of_odbc
 from db.engine import Database, translated
 from ocms.errors import DatabaseError, JobRunningError
 from ocms.rules import SINGAPORE
@@ -51,7 +51,8 @@ CENT = Decimal("0.01")
 EmptyBy = Literal["truncate", "delete"]
 """How a table is emptied on SQL Server; SQLite knows one way only."""
 
-_EXACT = "Latin1_General_BIN2"
+EXACT = "Latin1_General_BIN2"
+"""The collation of keys of our own tables on SQL Server: it tells every two characters apart."""
 _LOCK = """\
 SET NOCOUNT ON;
 DECLARE @granted INT;
@@ -59,6 +60,8 @@ EXEC @granted = sp_getapplock @Resource = ?, @LockMode = 'Exclusive', @LockOwner
 SET NOCOUNT OFF;
 SELECT @granted"""
 """Counting is on again when it ends, else every later statement of the connection would tell no row count."""
+_HELD_BY_ANOTHER = -1
+_MAY_NOT_TRUNCATE = {229, 1088, 4701}
 _TRUNCATE_REFUSED = (
     "the login may not truncate {0}: grant it ALTER on {0} (docs/sql/grants.sql) or set OCMS_VIP_EMPTY_BY=delete ({1})"
 )
@@ -73,7 +76,7 @@ class Key(TypeDecorator[str]):
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         """Return VARCHAR with a binary collation for SQL Server."""
         length = self.impl_instance.length  # type: ignore[attr-defined]  # of VARCHAR
-        return dialect.type_descriptor(VARCHAR(length, _EXACT if dialect.name == "mssql" else None))
+        return dialect.type_descriptor(VARCHAR(length, EXACT if dialect.name == "mssql" else None))
 
 
 class Instant(TypeDecorator[datetime]):
@@ -128,7 +131,7 @@ def same(dialect: str, key: ColumnClause[Any], given: ColumnElement[Any]) -> Col
     """
     if dialect == "sqlite":
         return key == given
-    collation = _EXACT if isinstance(key.type, Key) else "DATABASE_DEFAULT"
+    collation = EXACT if isinstance(key.type, Key) else "DATABASE_DEFAULT"
     binary = VARBINARY(key.type.length)  # type: ignore[attr-defined]  # keys are VARCHAR
     return and_(key == given.op("COLLATE")(literal_column(collation)), cast(key, binary) == cast(given, binary))
 
@@ -195,21 +198,24 @@ def empty(conn: Connection, table: Table, by: EmptyBy) -> None:
         with translated():
             conn.execute(_Truncate(table))
     except DatabaseError as error:
-        if error.passing or type(error) is not DatabaseError:
+        if not numbers_of(getattr(error.__cause__, "orig", error)) & _MAY_NOT_TRUNCATE:
             raise
         raise DatabaseError(_TRUNCATE_REFUSED.format(table.name, error)) from error
 
 
 def temporary_copy(conn: Connection, original: Table) -> TableClause:
     """Return a new temporary table with the columns of another one; it is gone when the connection is closed."""
-    columns = ", ".join(f"{c.name} {c.type.compile(conn.dialect)} NULL" for c in original.columns)
-    name = f"{original.name}_staging"
-    if conn.dialect.name == "mssql":
-        name = f"#{name}"
-        conn.execute(sql(f"CREATE TABLE {name} ({columns})"))
-    else:
-        conn.execute(sql(f"CREATE TEMPORARY TABLE {name} ({columns})"))
+    sqlite = conn.dialect.name == "sqlite"
+    columns = ", ".join(f"{c.name} {_temporary_type(c.type, conn.dialect)} NULL" for c in original.columns)
+    name = f"{'' if sqlite else '#'}{original.name}_staging"
+    conn.execute(sql(f"CREATE {'TEMPORARY ' if sqlite else ''}TABLE {name} ({columns})"))
     return table(name, *(column(c.name, c.type) for c in original.columns))
+
+
+def _temporary_type(kind: TypeEngine[Any], dialect: Dialect) -> str:
+    """Return a type as DDL; text that names no collation gets the database's, not the one of tempdb."""
+    plain = isinstance(kind, String) and dialect.name == "mssql"
+    return kind.compile(dialect) + (" COLLATE DATABASE_DEFAULT" if plain else "")
 
 
 def drop_temporary(conn: Connection, copy: TableClause) -> None:
@@ -250,6 +256,8 @@ def _lock_application(conn: Connection, job: str) -> None:
         raise of_odbc(error) from error
     finally:
         cursor.close()
-    conn.commit()
-    if row[0] < 0:
+    conn.connection.commit()  # the lock is of the session, which else would sit in a transaction meanwhile
+    if row[0] == _HELD_BY_ANOTHER:
         raise JobRunningError(f"{job} is running already, on this machine or another one")
+    if row[0] < 0:
+        raise DatabaseError(f"sp_getapplock answered {row[0]}")

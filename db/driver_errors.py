@@ -17,8 +17,12 @@ PASSING = frozenset(
 )
 """Error numbers of SQL Server after which the whole unit of work is worth another try."""
 
+MOVED = frozenset({596, 976, 978, 983, 3906, 6005})
+"""Of a session that was ended or a replica that may not be used now: the connection is of no more use."""
+
 _DUPLICATE_KEY = {2601, 2627}
-_LOCKED = {1222}
+_UNAVAILABLE_NUMBERS = MOVED | {701, 1105, 1222, 9002}
+"""The database as a whole cannot work: moved, out of memory or space, locked for too long."""
 _UNAVAILABLE_SQLITE = {
     sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_LOCKED,
@@ -65,13 +69,13 @@ def of_odbc(error: Any) -> DatabaseError:
     state, text = str(error.args[0]), str(error.args[-1])
     if missing := re.search(r"Can't open lib '(.+?)'|Data source name not found", text):
         return DatabaseUnavailableError(_NO_DRIVER.format(missing[1] or "that OCMS_DATABASE_URL means"))
-    numbers = {int(number) for number in _NUMBER.findall(text)}
+    numbers = numbers_of(error)
     connecting = "(SQLDriverConnect)" in text
     broken = state in _BROKEN or bool(_SILENT.search(text))
     passing = bool(numbers & PASSING) or (broken and not connecting)
     message = _NOISE.sub("", text.partition("; [")[0]).rstrip(".")
     kind: type[DatabaseError] = DuplicateKeyError if numbers & _DUPLICATE_KEY else DatabaseError
-    if passing or connecting or numbers & _LOCKED or state.startswith(_UNAVAILABLE):
+    if passing or connecting or numbers & _UNAVAILABLE_NUMBERS or state.startswith(_UNAVAILABLE):
         kind = DatabaseUnavailableError
     hint = next((hint for known, hint in _HINTS.items() if connecting and known in text), "")
     if state.startswith("HYT") and not connecting:
@@ -79,6 +83,11 @@ def of_odbc(error: Any) -> DatabaseError:
     translated = kind(f"{message}: {hint}" if hint else message)
     translated.passing = passing
     return translated
+
+
+def numbers_of(error: Any) -> set[int]:
+    """Return the error numbers of SQL Server in an error of pyodbc."""
+    return {int(number) for number in _NUMBER.findall(str(error.args[-1] if error.args else ""))}
 
 
 def _of_sqlite(error: sqlite3.Error) -> DatabaseError:

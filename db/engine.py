@@ -1,4 +1,4 @@
-"""The engine and the units of work. Errors of drivers are translated here and nowhere else."""
+"""The engine and the units of work. Errors of drivers are translated on the way out, see `db.driver_errors`."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -44,7 +44,10 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """Open a unit of work that only reads, on one state of the data. Raises DatabaseError."""
+        """Open a unit of work that only reads: SQLite on one state of the data, SQL Server each statement on its own.
+
+        Raises DatabaseError.
+        """
         with translated(), self.engine.connect() as conn:
             yield conn
 
@@ -120,9 +123,8 @@ def in_savepoint(
         try:
             part.rollback()
         except SQLAlchemyError as error:
-            lost = TransactionLostError(str(cause))
-            lost.passing = isinstance(cause, DatabaseError) and cause.passing
-            raise lost from error
+            if not isinstance(cause, DatabaseUnavailableError):  # which is of the whole unit of work anyway
+                raise TransactionLostError(str(cause)) from error
         raise
 
 

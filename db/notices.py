@@ -14,7 +14,7 @@ from db.isolation import write_isolated
 from db.tables import offence_notice_detail as detail
 from db.tables import valid_offence_notice as notice
 from ocms.contract_types import PaymentStatus
-from ocms.errors import DatabaseError
+from ocms.errors import DatabaseError, DuplicateKeyError
 
 Columns = tuple[Any, ...]
 """Columns of one or both tables, in the order in which they are told."""
@@ -76,6 +76,16 @@ def update_court_notices(
     `changes` is by notice number. Returns the notice numbers that do not exist, and those that could not be written,
     with the error.
     """
+    unknown, failed = _update_court_notices(conn, changes, user, now)
+    if taken := {no: changes[no] for no, error in failed.items() if isinstance(error, DuplicateKeyError)}:
+        _, again = _update_court_notices(conn, taken, user, now)  # someone else has inserted the detail meanwhile
+        failed = {no: error for no, error in failed.items() if no not in taken} | again
+    return unknown, failed
+
+
+def _update_court_notices(
+    conn: Connection, changes: Mapping[str, Change], user: str, now: datetime
+) -> tuple[set[str], dict[str, DatabaseError]]:
     stored: dict[str, dict[str, Any]] = {}
     for chunk in chunks(sorted(changes)):  # in one order, so that two batches do not wait for each other
         stored |= _get(conn, STORED, chunk, lock=True)
@@ -105,7 +115,10 @@ def _select(columns: Columns, dialect: str, lock: bool) -> Select[Any]:  # noqa:
         .join(notice, same(dialect, notice.c.notice_no, asked.c.notice_no))
         .outerjoin(detail, same(dialect, detail.c.notice_no, asked.c.notice_no))
     )
-    return statement.with_hint(notice, "WITH (UPDLOCK)", "mssql") if lock else statement
+    if lock:
+        for table in (notice, detail):
+            statement = statement.with_hint(table, "WITH (UPDLOCK)", "mssql")
+    return statement
 
 
 def _touches(item: Item, columns: Columns) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from db.bulk import CHUNK, insert_rows
-from db.dialect import drop_temporary
+from db.dialect import EmptyBy, drop_temporary
 from db.tables import offence_notice_detail, valid_offence_notice
 from db.vip_vehicles import replace_vip_vehicles, stage_vip_vehicles
 from ocms.rules import SINGAPORE
@@ -73,10 +73,10 @@ def seed_notices(conn: Connection, count: int, advance: Callable[[int], None]) -
     return inserted
 
 
-def seed_vehicles(conn: Connection, count: int) -> int:
+def seed_vehicles(conn: Connection, count: int, empty_by: EmptyBy = "truncate") -> int:
     """Replace the VIP list by `count` sample vehicles; return how many."""
     staged = stage_vip_vehicles(conn, vehicles(count), USER, _CREATED)
-    replaced = replace_vip_vehicles(conn, staged)
+    replaced = replace_vip_vehicles(conn, staged, empty_by)
     drop_temporary(conn, staged)
     return replaced
 

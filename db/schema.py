@@ -1,6 +1,6 @@
 """Bringing the schema up to date, and telling whether it is."""
 
-from io import StringIO
+from io import SEEK_END, StringIO
 from pathlib import Path
 
 from alembic import command
@@ -14,6 +14,12 @@ from db.engine import Database, create_file
 from ocms.errors import OperatorError
 
 VERSION_TABLE = "ocms_schema_version"
+
+_SCRIPT_HEADER = """\
+-- Run it in the database of OCMS so that it stops at the first error: sqlcmd -b -S HOST -d DATABASE -i upgrade.sql
+-- The tables are made in the default schema of who runs it.
+
+"""
 
 
 def upgrade(database: Database) -> str:
@@ -33,7 +39,8 @@ def upgrade(database: Database) -> str:
 def upgrade_script() -> str:
     """Return the T-SQL that migrates an empty SQL Server database, for a DBA to review and run."""
     config = _config()
-    config.output_buffer = StringIO()
+    config.output_buffer = StringIO(_SCRIPT_HEADER)
+    config.output_buffer.seek(0, SEEK_END)
     command.upgrade(config, "head", sql=True)
     return config.output_buffer.getvalue()
 

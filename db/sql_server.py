@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import URL, Engine, ExceptionContext, UnicodeText, create_engine, event
 
+from db.driver_errors import MOVED, numbers_of
 from ocms.errors import OperatorError
 
 POOL: dict[str, Any] = {"pool_pre_ping": True, "pool_size": 10, "max_overflow": 30, "pool_timeout": 10}
@@ -42,8 +43,9 @@ def sql_server_engine(url: URL, *, connect_timeout: int, statement_timeout: int)
         connection.timeout = statement_timeout
 
     @event.listens_for(engine, "handle_error")
-    def give_up_what_fails_a_ping(context: ExceptionContext) -> None:
-        if context.is_pre_ping:  # FreeTDS says no more than "Unknown error" of a connection that is dead
+    def give_up_what_is_of_no_use(context: ExceptionContext) -> None:
+        # of a ping anything counts: FreeTDS says no more than "Unknown error" of a connection that is dead
+        if context.is_pre_ping or numbers_of(context.original_exception) & MOVED:
             context.is_disconnect = True
 
     @event.listens_for(engine, "do_setinputsizes")
@@ -61,7 +63,7 @@ def with_driver(url: URL) -> URL:
     """Name the driver, unless the URL does, and put FreeTDS's options where it looks for them. Raises OperatorError."""
     if "odbc_connect" in url.query or (url.host is None and url.database is None):
         return url
-    if url.host and "driver" not in url.query:
+    if url.host and url.database and "driver" not in url.query:  # else it names a data source
         url = url.update_query_dict({"driver": find_driver()})
     options = {"APP": "ocms-integration"}
     if "freetds" in str(url.query.get("driver", "")).lower() or "tdsodbc" in str(url.query.get("driver", "")):

@@ -38,7 +38,10 @@ def handle(services: Services, call: Call) -> Reply:
 
 
 def _update(
-    conn: Any, services: Services, changes: dict[str, dict[str, Any]], caller: str
+    conn: Any,  # a connection of `db`, which handlers do not look into
+    services: Services,
+    changes: dict[str, dict[str, Any]],
+    caller: str,
 ) -> tuple[set[str], dict[str, DatabaseError]]:
     now = services.now()
     if not is_dayend(get_dayend_flag(conn, business_date(now)), now, services.settings.dayend_window):

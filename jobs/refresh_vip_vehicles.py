@@ -41,7 +41,8 @@ def refresh_vip_vehicles(  # noqa: PLR0913  # what the job needs, each given onc
     run_id = None
     try:
         with job_lock(database, NAME):
-            run_id = database.write(insert_run, NAME, now())
+            with database.writing() as conn:  # once: done again, it would leave two runs
+                run_id = insert_run(conn, NAME, now())
             vehicles = fetch()
             _require_unique(vehicles)
             least = 0 if force else min_share

@@ -1,3 +1,6 @@
+-- Run it in the database of OCMS so that it stops at the first error: sqlcmd -b -S HOST -d DATABASE -i upgrade.sql
+-- The tables are made in the default schema of who runs it.
+
 BEGIN TRANSACTION;
 
 CREATE TABLE ocms_schema_version (

@@ -38,14 +38,15 @@ def seed(
     from ocms.errors import OperatorError
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with opened(configured()) as database, database.writing() as conn:
+    settings = configured()
+    with opened(settings) as database, database.writing() as conn:
         if (notices and sample_data.has_notices(conn)) or (vehicles and count_vip_vehicles(conn)):
             raise OperatorError("the database has data already; sample data goes into an empty one only")
         with Progress(*columns, console=Console(stderr=True)) as progress:
             task = progress.add_task("notices", total=notices)
             sample_data.seed_notices(conn, notices, lambda done: progress.advance(task, done))
             if vehicles:
-                sample_data.seed_vehicles(conn, vehicles)
+                sample_data.seed_vehicles(conn, vehicles, settings.vip_empty_by)
     typer.echo(f"Inserted {notices} notices and {vehicles} VIP vehicles.")
 
 

@@ -5,15 +5,16 @@ from pathlib import Path
 import pytest
 import sqlglot
 from fixtures.tds import Done, Rows
-from sqlalchemy import NVARCHAR, VARCHAR, text
+from sqlalchemy import CHAR, NVARCHAR, VARCHAR, text
 from sqlalchemy.dialects.mssql import DATETIME2, DATETIMEOFFSET, NUMERIC, SMALLDATETIME
 
 from db import schema, tables
 from db.check import _permissions, _settings, _wrong_type, list_differences
+from db.dialect import EXACT
 from db.grants import WRITTEN, grant_script
 
 SCRIPTS = Path(__file__).parents[2] / "docs" / "sql"
-NOTICE = tables.valid_offence_notice
+NOTICE, VIP = tables.valid_offence_notice, tables.vip_vehicle
 
 
 def test_a_migrated_database_has_all_that_is_needed(database):
@@ -56,24 +57,35 @@ def test_a_table_without_an_index_on_its_key_is_told(database):
 @pytest.mark.parametrize(
     ("column", "found", "told"),
     [
-        ("notice_no", VARCHAR(50), ""),
-        ("notice_no", VARCHAR(100), ""),
-        ("notice_no", VARCHAR(20), "is VARCHAR(20), needs VARCHAR(50): longer values would be refused"),
-        ("notice_no", NVARCHAR(50), "is NVARCHAR(50), needs VARCHAR"),
-        ("atoms_flag", VARCHAR(1), "is VARCHAR(1), needs VARCHAR(50): longer values would be refused"),
-        ("payment_status", VARCHAR(2), ""),
-        ("payment_status", NUMERIC(10, 2), "is NUMERIC(10, 2), needs VARCHAR"),
-        ("last_processing_date", DATETIME2(7), ""),
-        ("last_processing_date", SMALLDATETIME(), ""),
-        ("last_processing_date", DATETIMEOFFSET(7), "is DATETIMEOFFSET, needs DATETIME2"),
-        ("last_processing_date", VARCHAR(30), "is VARCHAR(30), needs DATETIME2"),
-        ("amount_payable", NUMERIC(12, 2), ""),
-        ("amount_payable", NUMERIC(10, 0), "is NUMERIC(10, 0), needs DECIMAL(10, 2)"),
-        ("amount_payable", VARCHAR(12), "is VARCHAR(12), needs DECIMAL(10, 2)"),
+        (NOTICE.c.notice_no, VARCHAR(10), ""),
+        (NOTICE.c.notice_no, CHAR(50), "is CHAR(50), needs VARCHAR"),
+        (NOTICE.c.notice_no, NVARCHAR(50), "is NVARCHAR(50), needs VARCHAR"),
+        (NOTICE.c.suspension_type, VARCHAR(2), ""),
+        (NOTICE.c.suspension_type, VARCHAR(1), "is VARCHAR(1), needs VARCHAR(2): longer values would be refused"),
+        (NOTICE.c.atoms_flag, VARCHAR(1), "is VARCHAR(1), needs VARCHAR(50): longer values would be refused"),
+        (NOTICE.c.atoms_flag, NVARCHAR(50), ""),
+        (NOTICE.c.payment_status, VARCHAR(2), ""),
+        (NOTICE.c.payment_status, CHAR(10), "is CHAR(10), needs VARCHAR"),
+        (NOTICE.c.payment_status, NUMERIC(10, 2), "is NUMERIC(10, 2), needs VARCHAR"),
+        (NOTICE.c.last_processing_date, DATETIME2(7), ""),
+        (NOTICE.c.last_processing_date, SMALLDATETIME(), "is SMALLDATETIME, needs DATETIME2"),
+        (NOTICE.c.last_processing_date, DATETIMEOFFSET(7), "is DATETIMEOFFSET, needs DATETIME2"),
+        (NOTICE.c.last_processing_date, VARCHAR(30), "is VARCHAR(30), needs DATETIME2"),
+        (NOTICE.c.amount_payable, NUMERIC(12, 2), ""),
+        (NOTICE.c.amount_payable, NUMERIC(5, 2), "is NUMERIC(5, 2), needs DECIMAL(10, 2)"),
+        (NOTICE.c.amount_payable, NUMERIC(10, 0), "is NUMERIC(10, 0), needs DECIMAL(10, 2)"),
+        (NOTICE.c.amount_payable, VARCHAR(12), "is VARCHAR(12), needs DECIMAL(10, 2)"),
+        (VIP.c.vip_vehicle, VARCHAR(255, EXACT), ""),
+        (VIP.c.vip_vehicle, VARCHAR(50, EXACT), "needs VARCHAR(255): longer values would be refused"),
+        (VIP.c.vip_vehicle, VARCHAR(255, "X_CI_AS"), "has the collation X_CI_AS, needs Latin1_General_BIN2"),
+        (VIP.c.vip_vehicle, NVARCHAR(255, EXACT), "needs VARCHAR"),
+        (tables.dayend.c.dayend_flag, CHAR(1), ""),
     ],
 )
 def test_a_column_of_another_type_is_told_where_it_does_harm(column, found, told):
-    assert _wrong_type(NOTICE, NOTICE.c[column], found, "mssql") == told
+    wrong = _wrong_type(column.table, column, found, "mssql")
+    assert wrong.endswith(told)
+    assert bool(wrong) is bool(told)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@ only where they help."""
 
 import socket
 from datetime import UTC, date, datetime
+from decimal import Decimal
 
 import httpx2
 import pytest
@@ -12,7 +13,7 @@ from sqlalchemy import make_url
 
 from db import cas_emcons, dayend, notices, tables
 from db.dialect import empty, job_lock
-from db.driver_errors import PASSING
+from db.driver_errors import MOVED, PASSING
 from db.engine import ATTEMPTS, connect
 from db.isolation import write_isolated
 from db.sql_server import POOL, find_driver, with_driver
@@ -197,7 +198,7 @@ def test_attempts_end(server_database, tds):
     assert selects(tds) == ATTEMPTS
 
 
-@pytest.mark.parametrize("number", [102, 207, 208, 229, 245, 515, 547, 1222, 8152])
+@pytest.mark.parametrize("number", [102, 207, 208, 229, 245, 515, 547, 1222, 8152, 9002])
 def test_what_does_not_pass_is_never_tried_again(server_database, tds, number):
     tds.answer = lambda statement: Refusal(number) if statement.sql.startswith("SELECT") else Done()
     with pytest.raises(DatabaseError):
@@ -224,6 +225,51 @@ def test_a_deadlock_in_a_savepoint_starts_the_whole_unit_of_work_again(server_da
         "INSERT",
         "COMMIT",
     ]
+
+
+def test_a_deadlock_in_a_savepoint_that_stays_is_503(server_database, tds):
+    def answer(statement):
+        if statement.sql.startswith("UPDATE"):
+            return Refusal(1205, "deadlock")
+        if statement.sql.startswith("ROLLBACK TRANSACTION"):
+            return Refusal(3903, "no corresponding BEGIN TRANSACTION")
+        return Rows({"a": str, "b": str}) if statement.sql.startswith("SELECT") else Done()
+
+    tds.answer = answer
+    with pytest.raises(DatabaseUnavailableError, match="deadlock"):
+        upsert(server_database)
+    assert len([sql for sql in tds.statements if sql.startswith("UPDATE")]) == ATTEMPTS
+
+
+@pytest.mark.parametrize("number", [596, 701, 976, 978, 983, 1105, 1222, 3906, 6005, 9002])
+def test_a_server_that_cannot_work_is_unavailable_and_a_moved_one_is_connected_anew(server_database, tds, number):
+    tds.answer = failing_once(Refusal(number, "not now"), Rows({"notice_no": str}))
+    with pytest.raises(DatabaseUnavailableError, match="not now"):
+        read(server_database)
+    read(server_database)
+    assert len(tds.logins) == (2 if number in MOVED else 1)
+
+
+def test_a_detail_that_another_program_has_inserted_meanwhile_is_updated(server_database, tds):
+    """The row was not there when it was looked for, and is when it is inserted: it is looked for again."""
+    inserted = []
+
+    def answer(statement):
+        if statement.sql.startswith("INSERT"):
+            inserted.append(statement)
+            return Refusal(2627, "duplicate", 14)
+        if "has_detail" not in statement.sql:
+            return Done(1)
+        kinds = [str, str, str, datetime, str, Decimal, str, str, str, str]
+        detail = ("N1", "OLD", "Y") if inserted else (None, None, None)
+        stored = ("N1", None, None, None, None, None, None, *detail)
+        return Rows({f"c{i}": kind for i, kind in enumerate(kinds)}, [stored])
+
+    tds.answer = answer
+    change = {"N1": {"last_eburar_update": "NEW"}}
+    assert server_database.write(notices.update_court_notices, change, "CAS", NOW) == (set(), {})
+    (update,) = [statement for statement in tds.sent if statement.sql.startswith("UPDATE ocms_offence_notice_detail")]
+    assert '"last_eburar_update":"NEW","payment_allowance_flag":"Y"' in update.values[0]
 
 
 def test_a_transaction_that_is_gone_for_good_is_not_tried_again(server_database, tds):
@@ -291,7 +337,8 @@ def test_the_lock_of_a_job_is_held_by_one(server_database, tds, before, number):
     tds.answer = lambda s: [*before, Rows({"granted": int}, [(number,)])] if "sp_getapplock" in s.sql else Done()
     ran = []
     if number < 0:
-        with pytest.raises(JobRunningError), job_lock(server_database, "refresh"):
+        refused = JobRunningError if number == -1 else DatabaseError  # cancelled, a deadlock, a wrong call
+        with pytest.raises(refused), job_lock(server_database, "refresh"):
             ran.append("never")
     else:
         with job_lock(server_database, "refresh"):
@@ -299,6 +346,7 @@ def test_the_lock_of_a_job_is_held_by_one(server_database, tds, before, number):
     assert ran == ([] if number < 0 else ["once"])
     (lock,) = [statement for statement in tds.sent if "sp_getapplock" in statement.sql]
     assert lock.values == ("ocms:refresh",)
+    assert tds.statements[tds.statements.index(lock.sql) + 1] == "COMMIT"  # or it would sit in a transaction
     assert lock.sql.index("SET NOCOUNT ON") < lock.sql.index("sp_getapplock") < lock.sql.index("SET NOCOUNT OFF")
     assert tds.is_left()  # the connection is closed, and the lock with it
 

@@ -4,3 +4,5 @@ DECLARE @granted INT;
 EXEC @granted = sp_getapplock @Resource = @P1, @LockMode = 'Exclusive', @LockOwner = 'Session', @LockTimeout = 0;
 SET NOCOUNT OFF;
 SELECT @granted;
+
+COMMIT;

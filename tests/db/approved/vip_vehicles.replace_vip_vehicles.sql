@@ -1,4 +1,4 @@
-CREATE TABLE #ocms_vip_vehicle_staging (vip_vehicle VARCHAR(255) COLLATE Latin1_General_BIN2 NULL, vehicle_no VARCHAR(50) NULL, description VARCHAR(255) NULL, status VARCHAR(50) NULL, cre_date DATETIME2(6) NULL, cre_user_id VARCHAR(50) NULL, upd_date DATETIME2(6) NULL, upd_user_id VARCHAR(50) NULL);
+CREATE TABLE #ocms_vip_vehicle_staging (vip_vehicle VARCHAR(255) COLLATE Latin1_General_BIN2 NULL, vehicle_no VARCHAR(50) COLLATE DATABASE_DEFAULT NULL, description VARCHAR(255) COLLATE DATABASE_DEFAULT NULL, status VARCHAR(50) COLLATE DATABASE_DEFAULT NULL, cre_date DATETIME2(6) NULL, cre_user_id VARCHAR(50) COLLATE DATABASE_DEFAULT NULL, upd_date DATETIME2(6) NULL, upd_user_id VARCHAR(50) COLLATE DATABASE_DEFAULT NULL);
 
 -- @P1 NVARCHAR(max)
 INSERT INTO [#ocms_vip_vehicle_staging] (vip_vehicle, vehicle_no, description, status, cre_date, cre_user_id) SELECT given.vip_vehicle, given.vehicle_no, given.description, given.status, given.cre_date, given.cre_user_id
