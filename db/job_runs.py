@@ -9,12 +9,21 @@ from db.tables import job_run
 
 DETAIL: VARCHAR = job_run.c.detail.type  # type: ignore[assignment]  # as `db.tables` says
 RUNNING, SUCCEEDED, FAILED = "running", "succeeded", "failed"
+ABANDONED = "the process ended in the middle of it; nothing was replaced"
+"""The detail of a run that never ended by itself. Its list is the old one: the end is written with the replacement."""
 
 
 def insert_run(conn: Connection, job: str, started: datetime) -> int:
     """Record that a job has started; return the run's number."""
     result = conn.execute(insert(job_run).values(job=job, started=started, outcome=RUNNING))
     return int(result.inserted_primary_key[0])  # type: ignore[index]  # an insert of one row has a key
+
+
+def close_abandoned_runs(conn: Connection, job: str, now: datetime) -> int:
+    """Record the runs of a job that never ended as failed; return how many. Only the holder of the job's lock may."""
+    told = {"finished": now, "outcome": FAILED, "detail": ABANDONED}
+    abandoned = update(job_run).where(job_run.c.job == job, job_run.c.outcome == RUNNING)
+    return conn.execute(abandoned.values(told)).rowcount
 
 
 def finish_run(  # noqa: PLR0913  # the columns of a finished run

@@ -15,6 +15,14 @@ class CasTimeoutError(CasUnreachableError):
     """CAS did not answer in time."""
 
 
+class DeadlineError(RefreshError):
+    """CAS took too long in all, although each part of its answer came in time."""
+
+
+class TooLargeError(RefreshError):
+    """The answer of CAS is larger than it may be."""
+
+
 class CasStatusError(RefreshError):
     """CAS answered with an HTTP status that is not a success."""
 

@@ -10,7 +10,7 @@ import structlog
 
 from db.dialect import EmptyBy, job_lock
 from db.engine import Database, begin_write, retry
-from db.job_runs import FAILED, SUCCEEDED, finish_run, insert_run
+from db.job_runs import FAILED, SUCCEEDED, close_abandoned_runs, finish_run, insert_run
 from db.vip_vehicles import count_vip_vehicles, replace_vip_vehicles, stage_vip_vehicles
 from jobs.failures import DuplicateVehicleError, RefreshError, ShrunkenListError
 from ocms.errors import DatabaseError, JobRunningError
@@ -42,6 +42,8 @@ def refresh_vip_vehicles(  # noqa: PLR0913  # what the job needs, each given onc
     try:
         with job_lock(database, NAME):
             with database.writing() as conn:  # once: done again, it would leave two runs
+                if abandoned := close_abandoned_runs(conn, NAME, now()):
+                    _log.warning("abandoned_runs_closed", count=abandoned)
                 run_id = insert_run(conn, NAME, now())
             vehicles = fetch()
             _require_unique(vehicles)

@@ -93,6 +93,10 @@ class Settings(BaseSettings):
     """How often CAS is called before a refresh fails."""
     cas_retry_wait: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 2.0
     """Seconds before the second call; each later wait is twice as long."""
+    cas_deadline: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 900.0
+    """Seconds that fetching the list may take in all, further attempts included."""
+    cas_max_bytes: Annotated[int, Field(ge=1)] = 2**30
+    """The largest answer of CAS that is read, unpacked."""
     vip_refresh_at: Annotated[str, AfterValidator(lambda text: f"{_clock(text):%H:%M}")] = "02:00"
     """When the VIP list is refreshed each day, in the time zone below."""
     vip_min_share: Annotated[float, Field(ge=0, le=1)] = 0.5

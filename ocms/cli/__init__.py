@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ocms.cli import dayend, db, jobs, keys, spec
+from ocms.cli import alerts, dayend, db, jobs, keys, spec
 from ocms.errors import DatabaseError, OcmsError, OperatorError
 from ocms.faults import Fault
 
@@ -21,6 +21,7 @@ app.add_typer(db.app, name="db")
 app.add_typer(dayend.app, name="dayend")
 app.add_typer(spec.app, name="spec")
 app.add_typer(keys.app, name="keys")
+app.add_typer(alerts.app, name="alerts")
 
 Port = Annotated[int | None, typer.Option(min=1, max=65535, help="The port of the API; OCMS_PORT, or 8080.")]
 CasPort = Annotated[

@@ -49,6 +49,7 @@ CASES = {
     "dialect.empty_by_delete": lambda db: db.write(empty, tables.vip_vehicle, "delete"),
     "dialect.job_lock": hold_job_lock,
     "job_runs.insert_run": lambda db: db.write(job_runs.insert_run, "refresh-vip-vehicles", NOW),
+    "job_runs.close_abandoned_runs": lambda db: db.write(job_runs.close_abandoned_runs, "refresh-vip-vehicles", NOW),
     "job_runs.finish_run": lambda db: db.write(job_runs.finish_run, 7, NOW, "succeeded", rows=3),
     "job_runs.list_runs": lambda db: db.read(job_runs.list_runs, 5),
     "notices.list_payment_statuses": lambda db: db.read(notices.list_payment_statuses, ["N1"]),

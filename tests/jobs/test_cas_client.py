@@ -1,10 +1,11 @@
 """The client of CAS."""
 
+import anyio
 import pytest
 from starlette.responses import JSONResponse
 
 from jobs.cas_client import fetch_vip_vehicles
-from jobs.failures import CasStatusError, RefreshError
+from jobs.failures import CasStatusError, DeadlineError, InvalidListError, RefreshError, TooLargeError
 from ocms.contract import Contract
 
 CONTRACT = Contract.load("cas")
@@ -83,6 +84,38 @@ def test_any_other_answer_is_not_tried_again(fetch, status):
 def test_a_list_that_is_not_as_the_contract_says_is_refused(fetch, answer, reason):
     with pytest.raises(RefreshError, match=reason):
         fetch(FakeCas((200, answer)))
+
+
+def test_it_is_told_how_many_records_are_wrong_and_what_of_the_first_three(fetch):
+    wrong = [VEHICLE | {"vip_vehicle": f"V{i}", "status": None} for i in range(30)]
+    with pytest.raises(InvalidListError) as raised:
+        fetch(FakeCas((200, [VEHICLE, *wrong])))
+    text = 'value is not of type "string"'
+    assert str(raised.value) == (
+        "30 of 31 records in the list of CAS are not as openapi/cas.yaml says: "
+        f"/1/status {text}; /2/status {text}; /3/status {text}"
+    )
+
+
+async def trickle(scope, receive, send):
+    """Send a little, always in time, and never come to an end."""
+    if scope["type"] == "lifespan":
+        return
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
+    for _ in range(300):
+        await send({"type": "http.response.body", "body": b" ", "more_body": True})
+        await anyio.sleep(0.02)
+
+
+def test_an_answer_that_never_ends_is_given_up_at_the_deadline(fetch):
+    with pytest.raises(DeadlineError, match=r"CAS took longer than 0\.3 seconds in all \(OCMS_CAS_DEADLINE\)"):
+        fetch(trickle, cas_deadline=0.3, cas_timeout=5)
+
+
+def test_an_answer_that_is_too_large_is_given_up(fetch):
+    with pytest.raises(TooLargeError, match=r"larger than 40 bytes \(OCMS_CAS_MAX_BYTES\)"):
+        fetch(FakeCas((200, [VEHICLE])), cas_max_bytes=40)
+    assert fetch(FakeCas((200, [VEHICLE])), cas_max_bytes=100) == [VEHICLE]
 
 
 def test_fields_that_are_not_known_yet_are_no_fault(fetch):

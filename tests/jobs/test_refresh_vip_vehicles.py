@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from db import tables
 from db.dayend import set_dayend_flag
-from db.job_runs import list_runs
+from db.job_runs import insert_run, list_runs
 from db.sample_data import seed_vehicles, vehicles
 from db.vip_vehicles import replace_vip_vehicles, stage_vip_vehicles
 from jobs.alerts import send_alert
@@ -107,7 +107,7 @@ def test_when_cas_is_unreachable_the_old_list_stays(refresh, old_list, rows, dat
         (Fault.HTTP_500, "CAS answered with HTTP status 500"),
         (Fault.EMPTY, "the list of CAS is empty"),
         (Fault.NOT_JSON, "CAS answered something that is not JSON"),
-        (Fault.INVALID, 'not as openapi/cas.yaml says: /0/vehicle_no value is not of type "string"'),
+        (Fault.INVALID, "1 of 4 records in the list of CAS are not as openapi/cas.yaml says: /0/vehicle_no value"),
         (Fault.DUPLICATE, "the list of CAS has 1 vehicles more than once: VIP-0000001"),
         (Fault.TRUNCATED, "CAS cut its answer off"),
     ],
@@ -250,3 +250,18 @@ def test_the_lock_of_a_refresh_goes_with_its_holder(database, database_url, cloc
     for attempt in stamina.retry_context(JobRunningError, wait_initial=0.05):  # a server sees it a little later
         with attempt:
             assert refresh_vip_vehicles(database, lambda: list(vehicles(5)), pytest.fail, clock, min_share=0.5) == 5
+
+
+def test_a_run_that_was_killed_is_closed_by_the_next_one(database, clock, old_list, logs):
+    with database.writing() as conn:
+        insert_run(conn, NAME, clock())
+        insert_run(conn, "another-job", clock())
+    refresh_vip_vehicles(database, lambda: list(vehicles(5)), pytest.fail, clock, min_share=0.5)
+    with database.reading() as conn:
+        runs = [(run["job"], run["outcome"], run["detail"]) for run in list_runs(conn, 5)]
+    assert runs == [
+        (NAME, "succeeded", ""),
+        ("another-job", "running", None),
+        (NAME, "failed", "the process ended in the middle of it; nothing was replaced"),
+    ]
+    assert logs("abandoned_runs_closed")[0]["count"] == 1

@@ -39,6 +39,7 @@ COMMANDS = [
     "spec export",
     "spec verify",
     "keys create",
+    "alerts test",
 ]
 
 
@@ -253,3 +254,14 @@ def test_the_demo_says_when_a_part_of_it_cannot_start(start, tmp_path):
     assert process.returncode == 1
     assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in log
     assert "Traceback" not in log
+
+
+def test_a_test_alert_arrives_or_the_command_says_why_not(ocms, webhook):
+    done = ocms("alerts", "test", OCMS_ALERT_URLS=webhook.url)
+    assert (done.returncode, done.stdout) == (0, "1 channels took the alert.\n")
+    assert [alert["title"] for alert in webhook.alerts] == ["OCMS: a test alert"]
+    assert_one_line(ocms("alerts", "test"), 1, "OCMS_ALERT_URLS is empty")
+    broken = ocms("alerts", "test", OCMS_ALERT_URLS=f"{webhook.url} json://127.0.0.1:9/")
+    assert broken.returncode == 1
+    assert "not every channel took the alert" in broken.stderr
+    assert '"channel": 2' in broken.stderr
