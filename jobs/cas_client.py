@@ -31,8 +31,8 @@ _log = structlog.get_logger(__name__)
 def fetch_vip_vehicles(contract: Contract, settings: Settings) -> list[dict[str, Any]]:
     """Return the full list of VIP vehicles, valid against the contract (section 1.4).
 
-    A connection error or a 5xx is tried again with growing waits, for `cas_deadline` seconds at the most. The answer has
-    `cas_max_bytes` at the most. Raises RefreshError.
+    A connection error or a 5xx is tried again with growing waits, for `cas_deadline` seconds at the most; no more than
+    `cas_max_bytes` are read. Raises RefreshError.
     """
     end = time.monotonic() + settings.cas_deadline
     for attempt in stamina.retry_context(
