@@ -247,16 +247,15 @@ def _lock_application(conn: Connection, job: str) -> None:
     cursor: Any = conn.connection.cursor()
     try:
         cursor.execute(_LOCK, f"ocms:{job}")
-        while (
-            cursor.description is None or (row := cursor.fetchone()) is None
-        ):  # a refusal may bring an empty result first
+        # a refusal may bring an empty result first
+        while cursor.description is None or (row := cursor.fetchone()) is None:
             if not cursor.nextset():
                 raise DatabaseError("sp_getapplock gave no result")
+        cursor.commit()  # the lock is of the session, which else would sit in a transaction meanwhile
     except conn.dialect.dbapi.Error as error:  # type: ignore[union-attr]  # there is a driver where there is a connection
         raise of_odbc(error) from error
     finally:
         cursor.close()
-    conn.connection.commit()  # the lock is of the session, which else would sit in a transaction meanwhile
     if row[0] == _HELD_BY_ANOTHER:
         raise JobRunningError(f"{job} is running already, on this machine or another one")
     if row[0] < 0:

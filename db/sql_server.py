@@ -66,8 +66,8 @@ def with_driver(url: URL) -> URL:
     if url.host and url.database and "driver" not in url.query:  # else it names a data source
         url = url.update_query_dict({"driver": find_driver()})
     options = {"APP": "ocms-integration"}
-    if "freetds" in str(url.query.get("driver", "")).lower() or "tdsodbc" in str(url.query.get("driver", "")):
-        options = {"APP": "ocms-integration", "TDS_Version": "7.4"}  # an older one has no DATETIME2
+    if "tds" in str(url.query.get("driver", "")).lower():
+        options["TDS_Version"] = "7.4"  # an older one has no DATETIME2
         if url.port:
             options["port"] = str(url.port)
             url = url._replace(port=None)
@@ -83,11 +83,10 @@ def find_driver() -> str:
     import pyodbc  # noqa: PLC0415
 
     registered: list[str] = pyodbc.drivers()
-    for found in (*(name for name in registered if name == MICROSOFT), bundled_driver()):
-        if found:
-            return found
-    if FREETDS in registered:
-        return FREETDS
+    if MICROSOFT in registered:
+        return MICROSOFT
+    if found := bundled_driver() or (FREETDS if FREETDS in registered else None):
+        return found
     raise OperatorError(NO_DRIVER)
 
 

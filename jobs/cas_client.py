@@ -20,7 +20,7 @@ from jobs.failures import (
 )
 from ocms.contract import Contract
 from ocms.settings import Settings
-from ocms.validation import parse_json
+from ocms.validation import Validator, parse_json
 
 OPERATION = "getVipVehicles"
 SERVER_ERRORS = 500
@@ -51,18 +51,18 @@ def fetch_vip_vehicles(contract: Contract, settings: Settings) -> list[dict[str,
         raise NotJsonError(f"CAS answered something that is not JSON: {error}") from error
     if vehicles == []:
         raise EmptyListError("the list of CAS is empty")
-    if faults := contract.operations[OPERATION].answers["200"].faults(vehicles):
+    expected = contract.operations[OPERATION].answers["200"]
+    if faults := expected.faults(vehicles):
         shown = "; ".join(f"{fault['field']} {fault['message']}" for fault in faults[:3])
-        raise InvalidListError(f"{_extent(contract, vehicles)} not as openapi/cas.yaml says: {shown}")
+        raise InvalidListError(f"{_extent(expected, vehicles)} not as openapi/cas.yaml says: {shown}")
     return vehicles  # type: ignore[no-any-return]  # the contract says that it is a list
 
 
-def _extent(contract: Contract, vehicles: Any) -> str:
+def _extent(expected: Validator, vehicles: Any) -> str:
     """Tell how much of the list is wrong."""
     if not isinstance(vehicles, list):
         return "the list of CAS is"
-    vehicle = contract.validator("VipVehicle")
-    wrong = sum(not vehicle.is_valid(record) for record in vehicles)
+    wrong = sum(not expected.is_valid([record]) for record in vehicles)
     return f"{wrong} of {len(vehicles)} records in the list of CAS are"
 
 
