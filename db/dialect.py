@@ -136,6 +136,14 @@ def same(dialect: str, key: ColumnClause[Any], given: ColumnElement[Any]) -> Col
     return and_(key == given.op("COLLATE")(literal_column(collation)), cast(key, binary) == cast(given, binary))
 
 
+def is_other(dialect: str, old: ColumnElement[Any], new: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Return whether two values of text differ, NULL being a value, whatever the collation of the database."""
+    if dialect == "sqlite":
+        return old.is_distinct_from(new)
+    binary = VARBINARY(old.type.length)  # type: ignore[attr-defined]  # text is VARCHAR
+    return cast(old, binary).is_distinct_from(cast(new, binary))
+
+
 def notice_set(dialect: str) -> Subquery:
     """Return the set of notice numbers that the parameter `notice_nos` (a JSON array) holds, as a table."""
     text = {
@@ -204,11 +212,16 @@ def empty(conn: Connection, table: Table, by: EmptyBy) -> None:
 
 
 def temporary_copy(conn: Connection, original: Table) -> TableClause:
-    """Return a new temporary table with the columns of another one; it is gone when the connection is closed."""
-    sqlite = conn.dialect.name == "sqlite"
+    """Return a new temporary table with the columns of another one; it is gone when the connection is closed.
+
+    An earlier one of this connection is replaced.
+    """
+    name, temporary = f"{original.name}_staging", "TEMPORARY "
+    if conn.dialect.name == "mssql":
+        name, temporary = f"#{name}", ""
     columns = ", ".join(f"{c.name} {_temporary_type(c.type, conn.dialect)} NULL" for c in original.columns)
-    name = f"{'' if sqlite else '#'}{original.name}_staging"
-    conn.execute(sql(f"CREATE {'TEMPORARY ' if sqlite else ''}TABLE {name} ({columns})"))
+    conn.execute(sql(f"DROP TABLE IF EXISTS {name}"))
+    conn.execute(sql(f"CREATE {temporary}TABLE {name} ({columns})"))
     return table(name, *(column(c.name, c.type) for c in original.columns))
 
 
@@ -216,11 +229,6 @@ def _temporary_type(kind: TypeEngine[Any], dialect: Dialect) -> str:
     """Return a type as DDL; text that names no collation gets the database's, not the one of tempdb."""
     plain = isinstance(kind, String) and dialect.name == "mssql"
     return kind.compile(dialect) + (" COLLATE DATABASE_DEFAULT" if plain else "")
-
-
-def drop_temporary(conn: Connection, copy: TableClause) -> None:
-    """Drop a temporary table before the connection is closed."""
-    conn.execute(sql(f"DROP TABLE {copy.name}"))
 
 
 @contextmanager

@@ -1,41 +1,130 @@
-"""The runs of jobs, `ocms_job_run`."""
+"""The runs of jobs, `ocms_job_run`: what ran when, how it ended, and whether the operators were told."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import VARCHAR, Connection, insert, select, update
+from sqlalchemy import VARCHAR, ColumnElement, Connection, and_, func, insert, select, update
 
 from db.tables import job_run
 
-DETAIL: VARCHAR = job_run.c.detail.type  # type: ignore[assignment]  # as `db.tables` says
-RUNNING, SUCCEEDED, FAILED = "running", "succeeded", "failed"
+RUNNING, SUCCEEDED, FAILED, INTERRUPTED, MISSED = "running", "succeeded", "failed", "interrupted", "missed"
+"""The outcomes. An interrupted run was stopped or killed; a missed one tells that there was no success for too long."""
+
 ABANDONED = "the process ended in the middle of it; nothing was replaced"
 """The detail of a run that never ended by itself. Its list is the old one: the end is written with the replacement."""
 
+Run = dict[str, Any]
 
-def insert_run(conn: Connection, job: str, started: datetime) -> int:
-    """Record that a job has started; return the run's number."""
-    result = conn.execute(insert(job_run).values(job=job, started=started, outcome=RUNNING))
+
+class Changes(NamedTuple):
+    """What a run has done to the rows of its table."""
+
+    rows_before: int
+    rows: int
+    added: int
+    removed: int
+    changed: int
+
+
+def insert_run(conn: Connection, job: str, started: datetime, *, host: str, due: datetime | None = None) -> int:
+    """Record that a job has started; return the run's number. `due` is None when it was started by hand."""
+    return _insert(conn, job=job, started=started, due=due, host=host, outcome=RUNNING)
+
+
+def insert_missed(  # noqa: PLR0913  # the columns of a missed run
+    conn: Connection, job: str, now: datetime, *, host: str, due: datetime, detail: str
+) -> int:
+    """Record that a job has not succeeded for too long; return the run's number."""
+    told = {"outcome": MISSED, "reason": MISSED, "detail": _cut("detail", detail)}
+    return _insert(conn, job=job, started=now, finished=now, due=due, host=host, **told)
+
+
+def _insert(conn: Connection, *, host: str, **columns: Any) -> int:
+    result = conn.execute(insert(job_run).values(_without_none({"host": _cut("host", host)} | columns)))
     return int(result.inserted_primary_key[0])  # type: ignore[index]  # an insert of one row has a key
 
 
 def close_abandoned_runs(conn: Connection, job: str, now: datetime) -> int:
-    """Record the runs of a job that never ended as failed; return how many. Only the holder of the job's lock may."""
-    told = {"finished": now, "outcome": FAILED, "detail": ABANDONED}
+    """Record the runs of a job that never ended as interrupted; return how many.
+
+    Only the holder of the job's lock may.
+    """
+    told = {"finished": now, "outcome": INTERRUPTED, "reason": "killed", "detail": ABANDONED}
     abandoned = update(job_run).where(job_run.c.job == job, job_run.c.outcome == RUNNING)
     return conn.execute(abandoned.values(told)).rowcount
 
 
 def finish_run(  # noqa: PLR0913  # the columns of a finished run
-    conn: Connection, run_id: int, finished: datetime, outcome: str, *, rows: int | None = None, detail: str = ""
-) -> None:
-    """Record how a run has ended. The detail is cut to the length of its column."""
-    told = {"finished": finished, "outcome": outcome, "detail": detail[: DETAIL.length]}
-    counted = {} if rows is None else {"rows": rows}
-    conn.execute(update(job_run).where(job_run.c.run_id == run_id).values(told | counted))
+    conn: Connection,
+    run_id: int,
+    finished: datetime,
+    outcome: str,
+    *,
+    changes: Changes | None = None,
+    reason: str | None = None,
+    detail: str = "",
+) -> bool:
+    """Record how a run has ended; tell whether it was still running. The detail is cut to the length of its column."""
+    told = {"finished": finished, "outcome": outcome, "reason": reason, "detail": _cut("detail", detail)}
+    counted = changes._asdict() if changes else {}
+    running = and_(job_run.c.run_id == run_id, job_run.c.outcome == RUNNING)
+    return conn.execute(update(job_run).where(running).values(_without_none(told | counted))).rowcount == 1
 
 
-def list_runs(conn: Connection, limit: int) -> list[dict[str, Any]]:
+def set_alerted(conn: Connection, run_id: int, now: datetime) -> None:
+    """Record that the operators were told of a run."""
+    conn.execute(update(job_run).where(job_run.c.run_id == run_id).values(alerted=now))
+
+
+def get_run(conn: Connection, run_id: int) -> Run | None:
+    """Return a run, or None."""
+    row = conn.execute(select(job_run).where(job_run.c.run_id == run_id)).mappings().first()
+    return None if row is None else dict(row)
+
+
+def list_runs(conn: Connection, limit: int) -> list[Run]:
     """Return the last runs, the newest first."""
     statement = select(job_run).order_by(job_run.c.run_id.desc()).limit(limit)
     return [dict(row) for row in conn.execute(statement).mappings()]
+
+
+def list_outcomes(conn: Connection, job: str, since: datetime) -> set[str]:
+    """Return how the runs of a job have ended that started at a time or after it."""
+    statement = select(job_run.c.outcome).where(job_run.c.job == job, job_run.c.started >= since).distinct()
+    return set(conn.execute(statement).scalars())
+
+
+def list_alerted(conn: Connection, job: str) -> set[str]:
+    """Return the reasons that the operators were told of since the last success of a job."""
+    statement = select(job_run.c.reason).where(_since_success(job), job_run.c.alerted.is_not(None)).distinct()
+    return set(conn.execute(statement).scalars())
+
+
+def get_last_good(conn: Connection, job: str) -> datetime | None:
+    """Return when a job last succeeded; of one that never did, when it was first started, or None."""
+    of_job = job_run.c.job == job
+    succeeded = select(func.max(job_run.c.finished)).where(of_job, job_run.c.outcome == SUCCEEDED)
+    first = select(func.min(job_run.c.started)).where(of_job)
+    last: datetime | None = conn.execute(succeeded).scalar() or conn.execute(first).scalar()
+    return last
+
+
+def is_missed_recorded(conn: Connection, job: str) -> bool:
+    """Tell whether it is recorded that a job has not succeeded for too long."""
+    statement = select(job_run.c.run_id).where(_since_success(job), job_run.c.outcome == MISSED).limit(1)
+    return conn.execute(statement).first() is not None
+
+
+def _since_success(job: str) -> ColumnElement[bool]:
+    success = select(func.max(job_run.c.run_id)).where(job_run.c.job == job, job_run.c.outcome == SUCCEEDED)
+    return and_(job_run.c.job == job, job_run.c.run_id > func.coalesce(success.scalar_subquery(), 0))
+
+
+def _without_none(columns: dict[str, Any]) -> dict[str, Any]:
+    """Leave a column out that stays NULL: the type of a NULL costs Microsoft's driver a question to the server."""
+    return {name: value for name, value in columns.items() if value is not None}
+
+
+def _cut(column: str, text: str) -> str:
+    kind: VARCHAR = job_run.c[column].type  # type: ignore[assignment]  # as `db.tables` says
+    return text[: kind.length]

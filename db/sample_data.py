@@ -8,14 +8,15 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import islice
+from math import ceil
 from typing import Any
 
 from sqlalchemy import Connection, select
 
 from db.bulk import CHUNK, insert_rows
-from db.dialect import EmptyBy, drop_temporary
+from db.dialect import EmptyBy
 from db.tables import offence_notice_detail, valid_offence_notice
-from db.vip_vehicles import replace_vip_vehicles, stage_vip_vehicles
+from db.vip_vehicles import create_vip_staging, replace_vip_vehicles, stage_vip_vehicles
 from ocms.rules import SINGAPORE
 
 USER = "ocms-seed"
@@ -75,10 +76,9 @@ def seed_notices(conn: Connection, count: int, advance: Callable[[int], None]) -
 
 def seed_vehicles(conn: Connection, count: int, empty_by: EmptyBy = "truncate") -> int:
     """Replace the VIP list by `count` sample vehicles; return how many."""
-    staged = stage_vip_vehicles(conn, vehicles(count), USER, _CREATED)
-    replaced = replace_vip_vehicles(conn, staged, empty_by)
-    drop_temporary(conn, staged)
-    return replaced
+    staged = create_vip_staging(conn)
+    stage_vip_vehicles(conn, staged, vehicles(count), USER, _CREATED)
+    return replace_vip_vehicles(conn, staged, empty_by)
 
 
 def has_notices(conn: Connection) -> bool:
@@ -86,14 +86,18 @@ def has_notices(conn: Connection) -> bool:
     return conn.execute(select(valid_offence_notice.c.notice_no).limit(1)).first() is not None
 
 
-def vehicles(count: int) -> Iterator[dict[str, Any]]:
-    """Return sample VIP vehicles as CAS sends them."""
+def vehicles(count: int, day: int = 0) -> Iterator[dict[str, Any]]:
+    """Return sample VIP vehicles as CAS sends them.
+
+    From day to day a hundredth is dropped, as many are added, and of each hundred that stay one has another remark.
+    """
     remarks = ["Minister's car", "Embassy vehicle", "State visitor escort", "Judge's car", None]
-    for number in range(1, count + 1):
+    dropped = day * ceil(count / 100)
+    for number in range(dropped + 1, dropped + count + 1):
         yield {
             "vip_vehicle": f"VIP-{number:07}",
             "vehicle_no": f"S{'BCDFG'[number % 5]}{'ABHKLMP'[number % 7]}{number % 9999 + 1}{'AEKRZ'[number % 5]}",
-            "description": remarks[number % 5],
+            "description": f"Seen on day {day}" if day and (number - dropped) % 100 == 1 else remarks[number % 5],
             "status": "INACTIVE" if number % 11 == 0 else "ACTIVE",
         }
 

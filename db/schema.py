@@ -36,12 +36,18 @@ def upgrade(database: Database) -> str:
     return newest()
 
 
-def upgrade_script() -> str:
-    """Return the T-SQL that migrates an empty SQL Server database, for a DBA to review and run."""
+def upgrade_script(since: str = "base") -> str:
+    """Return the T-SQL that migrates a SQL Server database, for a DBA to review and run.
+
+    `since` is the revision that it has; an empty one has "base". Raises OperatorError when there is no such revision.
+    """
     config = _config()
     config.output_buffer = StringIO(_SCRIPT_HEADER)
     config.output_buffer.seek(0, SEEK_END)
-    command.upgrade(config, "head", sql=True)
+    try:
+        command.upgrade(config, f"{since}:head", sql=True)
+    except CommandError as error:
+        raise OperatorError(f"there is no schema {since}: {error}") from error
     return config.output_buffer.getvalue()
 
 

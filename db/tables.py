@@ -91,4 +91,12 @@ job_run = Table(
     Column("outcome", VARCHAR(20), nullable=False),
     Column("rows", Integer),
     Column("detail", VARCHAR(500)),
+    Column("due", Instant),
+    Column("reason", VARCHAR(50)),
+    Column("rows_before", Integer),
+    Column("added", Integer),
+    Column("removed", Integer),
+    Column("changed", Integer),
+    Column("host", VARCHAR(255)),
+    Column("alerted", Instant),
 )

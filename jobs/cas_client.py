@@ -1,7 +1,10 @@
 """The client of CAS, driven by ``openapi/cas.yaml``."""
 
+import ssl
 import time
-from typing import Any
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any, TypeVar
 
 import httpx2
 import stamina
@@ -10,6 +13,7 @@ import structlog
 from jobs.failures import (
     CasStatusError,
     CasTimeoutError,
+    CasTlsError,
     CasUnreachableError,
     CutOffError,
     DeadlineError,
@@ -19,83 +23,125 @@ from jobs.failures import (
     TooLargeError,
 )
 from ocms.contract import Contract
+from ocms.errors import OperatorError
+from ocms.json_list import NoListError, TruncatedJsonError, parse_json_list
 from ocms.settings import Settings
-from ocms.validation import Validator, parse_json
 
 OPERATION = "getVipVehicles"
 SERVER_ERRORS = 500
+BLOCK = 2**16
+"""Bytes that are parsed at a time."""
+SHOWN = 3
+"""Of so many wrong records an alert tells what is wrong."""
 
+Vehicles = list[dict[str, Any]]
+T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 
 
-def fetch_vip_vehicles(contract: Contract, settings: Settings) -> list[dict[str, Any]]:
-    """Return the full list of VIP vehicles, valid against the contract (section 1.4).
+class CasClient:
+    """CAS, as its contract describes it. Raises OperatorError when the settings for TLS are wrong."""
 
-    A connection error or a 5xx is tried again with growing waits, for `cas_deadline` seconds at the most; no more than
-    `cas_max_bytes` are read. Raises RefreshError.
-    """
-    end = time.monotonic() + settings.cas_deadline
-    for attempt in stamina.retry_context(
-        on=_may_pass,
-        attempts=settings.cas_attempts,
-        timeout=settings.cas_deadline,
-        wait_initial=settings.cas_retry_wait,
-        wait_max=settings.cas_retry_wait * 8,
-        wait_jitter=settings.cas_retry_wait / 2,
-    ):
-        with attempt:
-            body = _call(contract, settings, end)
-    try:
-        vehicles = parse_json(body)
-    except ValueError as error:
-        raise NotJsonError(f"CAS answered something that is not JSON: {error}") from error
-    if vehicles == []:
-        raise EmptyListError("the list of CAS is empty")
-    expected = contract.operations[OPERATION].answers["200"]
-    if faults := expected.faults(vehicles):
-        shown = "; ".join(f"{fault['field']} {fault['message']}" for fault in faults[:3])
-        raise InvalidListError(f"{_extent(expected, vehicles)} not as openapi/cas.yaml says: {shown}")
-    return vehicles  # type: ignore[no-any-return]  # the contract says that it is a list
+    def __init__(self, contract: Contract, settings: Settings) -> None:
+        self._operation = contract.operations[OPERATION]
+        self._key_header = contract.key_header(OPERATION)
+        self._list, self._vehicle = contract.list_rules(OPERATION, "200")
+        self._settings = settings
+        self._verify = _tls(settings)
 
+    def fetch_vip_vehicles(self, take: Callable[[Iterator[Vehicles]], T]) -> T:
+        """Call CAS and hand the full list of VIP vehicles, part by part, to `take`; return what that returns.
 
-def _extent(expected: Validator, vehicles: Any) -> str:
-    """Tell how much of the list is wrong."""
-    if not isinstance(vehicles, list):
-        return "the list of CAS is"
-    wrong = sum(not expected.is_valid([record]) for record in vehicles)
-    return f"{wrong} of {len(vehicles)} records in the list of CAS are"
+        Each part is valid against the contract (section 1.4). What is wrong with the whole shows at its end. A
+        connection error or a 5xx is tried again with growing waits, for `cas_deadline` seconds at the most, and then
+        `take` gets the list from its beginning. Raises RefreshError, and whatever `take` raises.
+        """
+        end = time.monotonic() + self._settings.cas_deadline
+        for attempt in stamina.retry_context(
+            on=_may_pass,
+            attempts=self._settings.cas_attempts,
+            timeout=self._settings.cas_deadline,
+            wait_initial=self._settings.cas_retry_wait,
+            wait_max=self._settings.cas_retry_wait * 8,
+            wait_jitter=self._settings.cas_retry_wait / 2,
+        ):
+            with attempt:
+                return self._call(take, end)
+        raise AssertionError  # the last attempt has returned or raised
 
+    def _call(self, take: Callable[[Iterator[Vehicles]], T], end: float) -> T:
+        settings = self._settings
+        timeout = httpx2.Timeout(settings.cas_timeout, connect=settings.cas_connect_timeout)
+        try:
+            with (
+                httpx2.Client(verify=self._verify, timeout=timeout) as client,
+                client.stream(
+                    self._operation.method,
+                    settings.cas_url + self._operation.path,
+                    json={},
+                    headers={self._key_header: settings.cas_api_key.get_secret_value()},
+                ) as answer,
+            ):
+                if not answer.is_success:
+                    raise CasStatusError(answer.status_code)
+                return take(self._vehicles(self._blocks(answer, end)))
+        except httpx2.RemoteProtocolError as error:
+            raise CutOffError(f"CAS cut its answer off: {error}") from error
+        except httpx2.ReadTimeout as error:
+            raise CasTimeoutError(f"CAS did not answer within {settings.cas_timeout:g} seconds") from error
+        except httpx2.DecodingError as error:
+            raise NotJsonError(f"CAS answered something that cannot be unpacked: {error}") from error
+        except httpx2.TransportError as error:
+            text = str(error) or type(error).__name__
+            if _is_of_tls(error):
+                raise CasTlsError(
+                    f"no secure connection to CAS at {settings.cas_url}: {text}; "
+                    "check OCMS_CAS_CA_FILE and OCMS_CAS_CLIENT_CERT_FILE"
+                ) from error
+            raise CasUnreachableError(f"CAS cannot be reached at {settings.cas_url}: {text}") from error
 
-def _call(contract: Contract, settings: Settings, end: float) -> bytes:
-    operation = contract.operations[OPERATION]
-    key = {contract.key_header(OPERATION): settings.cas_api_key.get_secret_value()}
-    address = settings.cas_url + operation.path
-    try:
-        with httpx2.stream(operation.method, address, json={}, headers=key, timeout=settings.cas_timeout) as answer:
-            if not answer.is_success:
-                raise CasStatusError(answer.status_code)
-            return _read(answer, settings, end)
-    except httpx2.RemoteProtocolError as error:
-        raise CutOffError(f"CAS cut its answer off: {error}") from error
-    except httpx2.ReadTimeout as error:
-        raise CasTimeoutError(f"CAS did not answer within {settings.cas_timeout:g} seconds") from error
-    except httpx2.DecodingError as error:
-        raise NotJsonError(f"CAS answered something that cannot be unpacked: {error}") from error
-    except httpx2.TransportError as error:
-        raise CasUnreachableError(
-            f"CAS cannot be reached at {settings.cas_url}: {str(error) or type(error).__name__}"
-        ) from error
+    def _blocks(self, answer: httpx2.Response, end: float) -> Iterator[bytes]:
+        """Read the answer within its bounds of time and size."""
+        most, deadline = self._settings.cas_max_bytes, self._settings.cas_deadline
+        size, block = 0, bytearray()
+        for piece in answer.iter_bytes():
+            size += len(piece)
+            if size > most:
+                raise TooLargeError(f"the answer of CAS is larger than {most} bytes (OCMS_CAS_MAX_BYTES)")
+            if time.monotonic() > end:
+                raise DeadlineError(f"CAS took longer than {deadline:g} seconds in all (OCMS_CAS_DEADLINE)")
+            block += piece
+            if len(block) >= BLOCK:
+                yield bytes(block)
+                block.clear()
+        yield bytes(block)
 
-
-def _read(answer: httpx2.Response, settings: Settings, end: float) -> bytes:
-    body = bytearray()
-    for block in answer.iter_bytes():
-        body += block
-        if len(body) > settings.cas_max_bytes:
-            raise TooLargeError(f"the answer of CAS is larger than {settings.cas_max_bytes} bytes (OCMS_CAS_MAX_BYTES)")
-        if time.monotonic() > end:
-            raise DeadlineError(f"CAS took longer than {settings.cas_deadline:g} seconds in all (OCMS_CAS_DEADLINE)")
-    return bytes(body)
+    def _vehicles(self, blocks: Iterator[bytes]) -> Iterator[Vehicles]:
+        """Parse and validate the list; the parts end with the first wrong record, the count of those does not."""
+        count, wrong, shown = 0, 0, list[str]()
+        try:
+            for part in parse_json_list(blocks):
+                faulty = [number for number, vehicle in enumerate(part) if not self._vehicle.is_valid(vehicle)]
+                for number in islice(faulty, SHOWN - len(shown)):
+                    fault = self._vehicle.faults(part[number])[0]
+                    shown.append(f"/{count + number}{fault['field']} {fault['message']}")
+                count, wrong = count + len(part), wrong + len(faulty)
+                if part and not wrong:
+                    yield part
+        except TruncatedJsonError as error:
+            raise CutOffError(f"CAS cut its answer off: {error}") from error
+        except NoListError as error:
+            raise InvalidListError(f"{error}, but openapi/cas.yaml says that the answer of CAS is one") from error
+        except ValueError as error:
+            raise NotJsonError(f"CAS answered something that is not JSON: {error}") from error
+        if not count:
+            raise EmptyListError("the list of CAS is empty")
+        if wrong:
+            extent = f"{wrong} of {count} records in the list of CAS are"
+            raise InvalidListError(f"{extent} not as openapi/cas.yaml says: {'; '.join(shown)}")
+        if faults := self._list.faults([None] * count):
+            message = faults[0]["message"]
+            raise InvalidListError(f"the list of CAS has {count} records, not as openapi/cas.yaml says: {message}")
 
 
 def _may_pass(error: Exception) -> bool:
@@ -106,3 +152,37 @@ def _may_pass(error: Exception) -> bool:
     if passing:
         _log.warning("cas_call_failed", reason=str(error))
     return passing
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | bool:
+    """Return whom to trust and what to show; True for the public authorities and no certificate of ours."""
+    ca, certificate, key = settings.cas_ca_file, settings.cas_client_cert_file, settings.cas_client_key_file
+    if key and not certificate:
+        raise OperatorError("OCMS_CAS_CLIENT_KEY_FILE is of no use without OCMS_CAS_CLIENT_CERT_FILE")
+    if not (ca or certificate):
+        return True
+    try:
+        context = ssl.create_default_context(cafile=ca or None)
+    except OSError as error:
+        raise OperatorError(f"OCMS_CAS_CA_FILE: {ca} cannot be used: {_words(error)}") from error
+    if certificate:
+        password = settings.cas_client_key_password.get_secret_value()
+        try:
+            context.load_cert_chain(certificate, key or None, password)
+        except OSError as error:
+            raise OperatorError(
+                f"OCMS_CAS_CLIENT_CERT_FILE, OCMS_CAS_CLIENT_KEY_FILE: {certificate} cannot be used: {_words(error)}"
+            ) from error
+    return context
+
+
+def _words(error: OSError) -> str:
+    return (getattr(error, "reason", None) or error.strerror or "no certificate in PEM form").replace("_", " ").lower()
+
+
+def _is_of_tls(error: BaseException | None) -> bool:
+    while error:
+        if isinstance(error, ssl.SSLError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -1,30 +1,47 @@
-"""Why a refresh of the VIP list can fail (section 1.4). The text of each goes to the log, the alert and the run."""
+"""Why a refresh of the VIP list can fail (section 1.4). The text of each goes to the log, the alert and the run.
 
-from ocms.errors import OperatorError
+`reason` names the kind of failure in the record of a run; docs/operations/vip-refresh.md says what to do about each.
+"""
+
+from typing import ClassVar
+
+from ocms.errors import DatabaseError, OperatorError
 
 
 class RefreshError(OperatorError):
     """The VIP list was not replaced; the old one stays."""
 
+    reason: ClassVar[str]
+
 
 class CasUnreachableError(RefreshError):
     """CAS cannot be reached."""
+
+    reason = "cas-unreachable"
 
 
 class CasTimeoutError(CasUnreachableError):
     """CAS did not answer in time."""
 
+    reason = "cas-timeout"
+
+
+class CasTlsError(RefreshError):
+    """CAS and OCMS do not trust each other's certificates."""
+
+    reason = "cas-tls"
+
 
 class DeadlineError(RefreshError):
     """CAS took too long in all, although each part of its answer came in time."""
 
-
-class TooLargeError(RefreshError):
-    """The answer of CAS is larger than it may be."""
+    reason = "cas-deadline"
 
 
 class CasStatusError(RefreshError):
     """CAS answered with an HTTP status that is not a success."""
+
+    reason = "http-status"
 
     def __init__(self, status: int) -> None:
         hint = ": check OCMS_CAS_API_KEY" if status in (401, 403) else ""
@@ -32,25 +49,66 @@ class CasStatusError(RefreshError):
         self.status = status
 
 
+class TooLargeError(RefreshError):
+    """The answer of CAS is larger than it may be."""
+
+    reason = "too-large"
+
+
 class CutOffError(RefreshError):
     """CAS cut its answer off."""
+
+    reason = "cut-off"
 
 
 class NotJsonError(RefreshError):
     """CAS answered something that is not JSON."""
 
+    reason = "not-json"
+
 
 class InvalidListError(RefreshError):
     """The list of CAS is not as its contract says."""
+
+    reason = "invalid"
 
 
 class EmptyListError(RefreshError):
     """The list of CAS is empty."""
 
+    reason = "empty"
+
 
 class DuplicateVehicleError(RefreshError):
     """The list of CAS has a vehicle twice."""
 
+    reason = "duplicate"
+
 
 class ShrunkenListError(RefreshError):
     """The list of CAS has lost too many vehicles."""
+
+    reason = "shrunken"
+
+
+class TakenOverError(RefreshError):
+    """Another process has closed the record of this run, since its lock was free."""
+
+    reason = "taken-over"
+
+
+DATABASE, UNEXPECTED, STOPPED = "database", "unexpected", "stopped"
+"""The other reasons: the database failed, something that nobody foresaw, the process was told to stop."""
+
+
+def reason_of(error: BaseException) -> str:
+    """Return the kind of a failure."""
+    match error:
+        case RefreshError():
+            return error.reason
+        case DatabaseError():
+            return DATABASE
+        case Exception():
+            return UNEXPECTED
+        case _:
+            return STOPPED

@@ -101,6 +101,12 @@ class Contract:
         requirements: list[dict[str, Any]] = self.document["paths"][operation.path][operation.method]["security"]
         return requirements
 
+    def list_rules(self, operation_id: str, status: str) -> tuple[Validator, Validator]:
+        """Return what the array of an answer must be, whatever is in it, and what each of its items must be."""
+        operation = self.operations[operation_id]
+        answer = self.document["paths"][operation.path][operation.method]["responses"][status]
+        return self._list_rules(answer["content"][MEDIA_TYPE]["schema"])
+
     def published(self) -> Schema:
         """Return the document as partners get it: self-contained, without the extensions of this service."""
         return _without_extensions(deepcopy(self.document))  # type: ignore[no-any-return]  # a mapping stays one
@@ -124,8 +130,12 @@ class Contract:
         max_bytes = definition[f"{EXTENSION}max-body-bytes"]
         if not definition.get(f"{EXTENSION}each-record"):
             return BodyRules(max_bytes, self.validator(schema))
-        batch = self.components["schemas"][schema["$ref"].rpartition("/")[2]]
-        return BodyRules(max_bytes, self.validator({**batch, "items": {}}), self.validator(batch["items"]))
+        return BodyRules(max_bytes, *self._list_rules(schema))
+
+    def _list_rules(self, schema: Schema) -> tuple[Validator, Validator]:
+        """Return what an array must be, whatever is in it, and what each of its items must be."""
+        array = self.components["schemas"][schema["$ref"].rpartition("/")[2]]
+        return self.validator({**array, "items": {}}), self.validator(array["items"])
 
 
 def _without_extensions(node: Any) -> Any:

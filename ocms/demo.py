@@ -19,6 +19,7 @@ from ocms.errors import OperatorError
 from ocms.keys import ApiKey, hash_key
 from ocms.logs import configure_logging
 from ocms.mock_cas import DEMO_KEY as CAS_KEY
+from ocms.mock_server import control_port_for
 from ocms.rules import business_date, utc_now
 from ocms.server import require_free
 from ocms.settings import Settings, load_settings
@@ -50,16 +51,19 @@ def run_demo(port: int | None, cas_port: int | None) -> None:
     settings = load_settings()
     configure_logging(settings.log_format)
     _prepare(settings)
-    with _running(f"serve --port {port}", f"mock-cas --port {cas_port} --vehicles {VEHICLES}", "jobs loop") as parts:
+    control_port = control_port_for("127.0.0.1", cas_port)
+    mock = f"mock-cas --port {cas_port} --control-port {control_port} --vehicles {VEHICLES}"
+    with _running(f"serve --port {port}", mock) as servers:
         for wanted in (cas_port, port):
-            _wait_for(wanted, parts, stop)
+            _wait_for(wanted, servers, stop)
         with _running(f"jobs run {NAME}") as refresh:
             while refresh[0].poll() is None and not stop.wait(0.1):
-                _require_alive(parts)
-        if not stop.is_set():
-            _say(port, cas_port)
-        while not stop.wait(0.2):
-            _require_alive(parts)
+                _require_alive(servers)
+        with _running("jobs loop") as loop:
+            if not stop.is_set():
+                _say(port, cas_port, control_port)
+            while not stop.wait(0.2):
+                _require_alive(servers + loop)
 
 
 def _prepare(settings: Settings) -> None:
@@ -112,11 +116,12 @@ def _require_alive(parts: list[subprocess.Popen[bytes]]) -> None:
             raise OperatorError(f"'{command}' has stopped with exit code {part.returncode}; see the lines above")
 
 
-def _say(port: int, cas_port: int) -> None:
+def _say(port: int, cas_port: int, control_port: int) -> None:
     print(  # noqa: T201
         f"""
 OCMS      http://127.0.0.1:{port}   read and try it: http://127.0.0.1:{port}/docs
 mock CAS  http://127.0.0.1:{cas_port}   read it: http://127.0.0.1:{cas_port}/docs
+          make it fail: curl -X PUT http://127.0.0.1:{control_port} -d '{{"fault": "down"}}'   ("none" ends it)
 keys      X-API-Key: {KEYS["CAS"]} for CAS, {KEYS["PLUS"]} for PLUS
 Day-end is set for today, so court notices can be updated. Press Ctrl-C to stop.
 """,

@@ -1,17 +1,17 @@
 """A mock CAS, served by connexion from ``openapi/cas.yaml``, with faults to rehearse with."""
 
-import signal
-import socket
 from functools import partial
+from typing import Annotated, Any
 
 import anyio
+import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from db.sample_data import vehicles
 from ocms.call import Call, Reply
 from ocms.contract import Contract
 from ocms.engine import contract_app
-from ocms.errors import OperatorError, ServerError
+from ocms.errors import ServerError
 from ocms.faults import Fault
 from ocms.keys import ApiKey, KeyRing, hash_key
 from ocms.pages import contract_pages
@@ -19,42 +19,35 @@ from ocms.pages import contract_pages
 DEMO_KEY = "demo-ocms-key"
 """The key that the mock accepts unless it is given another one."""
 SLOW_SECONDS = 60.0
+DRIP_BYTES = 16
+DRIP_SECONDS = 1.0
 
 
-def create_mock_cas(
-    count: int,
-    fault: Fault = Fault.NONE,
-    *,
-    key: str = DEMO_KEY,
-) -> ASGIApp:
-    """Return the app of a CAS that has `count` VIP vehicles, always the same."""
+class MockCas(msgspec.Struct, forbid_unknown_fields=True):
+    """How the mock behaves; it can be changed while it runs."""
+
+    vehicles: Annotated[int, msgspec.Meta(ge=1)] = 500
+    day: Annotated[int, msgspec.Meta(ge=0)] = 0
+    fault: Fault = Fault.NONE
+
+
+def create_mock_cas(mock: MockCas, key: str = DEMO_KEY) -> ASGIApp:
+    """Return the app of a CAS whose VIP vehicles are always the same on the same day."""
     contract = Contract.load("cas")
     app = contract_app(
         contract,
-        dict.fromkeys(contract.operations, partial(_get_vip_vehicles, count, fault)),
+        dict.fromkeys(contract.operations, partial(_get_vip_vehicles, mock)),
         keys=KeyRing(ApiKey(caller, hash_key(key)) for caller in contract.callers()),
         pages=contract_pages(contract),
     )
-    return partial(_spoil, app, fault)
+    return partial(_spoil, app, mock)
 
 
-def refuse_until_stopped(host: str, port: int) -> None:
-    """Hold a port so that it refuses every connection, until SIGINT or SIGTERM: the fault `down`."""
-    with socket.socket() as holder:
-        try:
-            holder.bind((host, port))  # bound and not listening
-        except OSError as error:
-            raise OperatorError(f"cannot hold {host}:{port}: {error.strerror}; choose another port") from error
-        signals = {signal.SIGINT, signal.SIGTERM}
-        signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-        signal.sigwait(signals)
-
-
-def _get_vip_vehicles(count: int, fault: Fault, _: Call) -> Reply:
-    found = list(vehicles(count))
-    match fault:
+def _get_vip_vehicles(mock: MockCas, _: Call) -> Reply:
+    found = list(vehicles(mock.vehicles, mock.day))
+    match mock.fault:
         case Fault.HTTP_500:
-            raise ServerError("as asked by --fault http-500")
+            raise ServerError("as asked by the fault http-500")
         case Fault.EMPTY:
             found = []
         case Fault.INVALID:
@@ -64,7 +57,7 @@ def _get_vip_vehicles(count: int, fault: Fault, _: Call) -> Reply:
     return Reply(200, found)
 
 
-async def _spoil(app: ASGIApp, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
+async def _spoil(app: ASGIApp, mock: MockCas, scope: Scope, receive: Receive, send: Send) -> None:
     """Spoil a good answer on its way out."""
     spoiled = False
 
@@ -72,12 +65,54 @@ async def _spoil(app: ASGIApp, fault: Fault, scope: Scope, receive: Receive, sen
         nonlocal spoiled
         if message["type"] == "http.response.start":
             spoiled = message["status"] == 200 and scope["method"] == "POST"  # noqa: PLR2004  # a success
-            if spoiled and fault is Fault.SLOW:
+        body = message.get("body", b"")
+        match mock.fault if spoiled else Fault.NONE, message["type"]:
+            case Fault.SLOW, "http.response.start":
                 await anyio.sleep(SLOW_SECONDS)
-        elif spoiled and fault is Fault.TRUNCATED:
-            message["body"] = message["body"][: len(message["body"]) // 2]
-        elif spoiled and fault is Fault.NOT_JSON:
-            message["body"] = b"<html>CAS is under maintenance.</html>".ljust(len(message["body"]))
+            case Fault.TRUNCATED, "http.response.body":
+                message["body"] = body[: len(body) // 2]
+            case Fault.NOT_JSON, "http.response.body":
+                message["body"] = b"<html>CAS is under maintenance.</html>".ljust(len(body))
+            case Fault.SLOW_DRIP, "http.response.body":
+                await _until_gone(receive, partial(_drip, send, body))
+                return
+            case Fault.HALF_CLOSED, "http.response.start":
+                return  # it is written with the body
+            case Fault.HALF_CLOSED, "http.response.body":
+                await _until_gone(receive, partial(_close_half, send, body))
+                return
         await send(message)
 
     await app(scope, receive, send_spoiled if scope["type"] == "http" else send)
+
+
+async def _drip(send: Send, body: bytes) -> None:
+    """Send a body so slowly that each part is in time and the whole is not."""
+    for start in range(0, len(body), DRIP_BYTES):
+        await send({"type": "http.response.body", "body": body[start : start + DRIP_BYTES], "more_body": True})
+        await anyio.sleep(DRIP_SECONDS)
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _close_half(send: Any, body: bytes) -> None:
+    """Send half of a body whose length is not told, close this side of the connection, and keep the other one open."""
+    transport = send.__self__.transport  # of uvicorn, which has no other way to an answer without a length
+    transport.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n")
+    transport.write(body[: len(body) // 2])
+    transport.write_eof()
+    await anyio.sleep(SLOW_SECONDS)
+    transport.abort()
+
+
+async def _until_gone(receive: Receive, work: Any) -> None:
+    """Do some work until it is done or the caller has gone."""
+    async with anyio.create_task_group() as tasks:
+
+        async def watch() -> None:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            tasks.cancel_scope.cancel()
+
+        tasks.start_soon(watch)
+        await work()
+        tasks.cancel_scope.cancel()

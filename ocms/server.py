@@ -4,7 +4,9 @@ import errno
 import signal
 import socket
 import sys
-from contextlib import suppress
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import structlog
@@ -25,7 +27,7 @@ def serve(app: ASGIApp | str, host: str, port: int, workers: int = 1) -> None:
 
     Raises OperatorError when the address cannot be used.
     """
-    listener = _listen(host, port)
+    listener = listen(host, port)
     _log.info("serving", host=host, port=port, workers=workers)
     config = server_config(app, workers=workers, factory=isinstance(app, str))
     if workers > 1:
@@ -34,6 +36,19 @@ def serve(app: ASGIApp | str, host: str, port: int, workers: int = 1) -> None:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn stops in good order and passes signals on
         with suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[listener])
+
+
+@contextmanager
+def serving(app: ASGIApp, listener: socket.socket) -> Iterator[None]:
+    """Serve an app in a thread for the time of the block."""
+    server = uvicorn.Server(server_config(app))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 def server_config(app: ASGIApp | str, **options: Any) -> uvicorn.Config:
@@ -54,10 +69,11 @@ def server_config(app: ASGIApp | str, **options: Any) -> uvicorn.Config:
 
 def require_free(host: str, port: int) -> None:
     """Raise OperatorError when the address cannot be used."""
-    _listen(host, port).close()
+    listen(host, port).close()
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens. Raises OperatorError when the address cannot be used."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

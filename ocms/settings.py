@@ -39,10 +39,9 @@ def _keys(value: Any) -> Any:
 
 def _zone(name: str) -> str:
     try:
-        pytz.timezone(name)  # the zones that the schedule knows
+        return str(pytz.timezone(name))  # the zones that the schedule knows
     except pytz.UnknownTimeZoneError:
         raise ValueError("must be a time zone such as Asia/Singapore") from None
-    return name
 
 
 def _web(url: str) -> str:
@@ -87,8 +86,18 @@ class Settings(BaseSettings):
     """The address of CAS."""
     cas_api_key: Annotated[SecretStr, AfterValidator(_header)] = SecretStr("")
     """The key that CAS has issued to OCMS."""
+    cas_ca_file: str | None = None
+    """A private authority that CAS's certificate must come from, in PEM form; none for the public ones."""
+    cas_client_cert_file: str | None = None
+    """The certificate that OCMS shows to CAS, in PEM form; its key may be in the same file."""
+    cas_client_key_file: str | None = None
+    """The key of that certificate, when it is in a file of its own."""
+    cas_client_key_password: SecretStr = SecretStr("")
+    """What the key is encrypted with, if it is."""
+    cas_connect_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 10.0
+    """Seconds to wait for a connection to CAS."""
     cas_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0
-    """Seconds to wait for CAS to connect, and for each part of its answer."""
+    """Seconds to wait for each part of CAS's answer."""
     cas_attempts: Annotated[int, Field(ge=1)] = 4
     """How often CAS is called before a refresh fails."""
     cas_retry_wait: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 2.0

@@ -75,6 +75,44 @@ INSERT INTO ocms_schema_version (version_num) OUTPUT inserted.version_num VALUES
 
 GO
 
+-- Running upgrade 0001 -> 0002
+
+ALTER TABLE ocms_job_run ADD due DATETIME2(6) NULL;
+
+GO
+
+ALTER TABLE ocms_job_run ADD reason VARCHAR(50) NULL;
+
+GO
+
+ALTER TABLE ocms_job_run ADD rows_before INTEGER NULL;
+
+GO
+
+ALTER TABLE ocms_job_run ADD added INTEGER NULL;
+
+GO
+
+ALTER TABLE ocms_job_run ADD removed INTEGER NULL;
+
+GO
+
+ALTER TABLE ocms_job_run ADD changed INTEGER NULL;
+
+GO
+
+ALTER TABLE ocms_job_run ADD host VARCHAR(255) NULL;
+
+GO
+
+ALTER TABLE ocms_job_run ADD alerted DATETIME2(6) NULL;
+
+GO
+
+UPDATE ocms_schema_version SET version_num='0002' WHERE ocms_schema_version.version_num = '0001';
+
+GO
+
 COMMIT;
 
 GO

@@ -55,24 +55,27 @@ def serve(
 
 
 @app.command()
-def mock_cas(
+def mock_cas(  # noqa: PLR0913, PLR0917  # its options
     port: CasPort = None,
     host: Host = "127.0.0.1",
     vehicles: Annotated[int, typer.Option(min=1, help="How many VIP vehicles CAS has.")] = 500,
+    day: Annotated[int, typer.Option(min=0, help="Which day it is: each drops, adds and changes some vehicles.")] = 0,
     fault: Annotated[Fault, typer.Option(help="What it does instead of answering well.")] = Fault.NONE,
+    control_port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Where it is told to change; 10000 above the port, or free.")
+    ] = None,
 ) -> None:
-    """Serve a mock CAS. It accepts the key in OCMS_CAS_API_KEY, or demo-ocms-key when that is empty."""
-    from ocms import mock_cas as mock
-    from ocms import server
+    """Serve a mock CAS. It accepts the key in OCMS_CAS_API_KEY, or demo-ocms-key when that is empty.
+
+    To change it while it runs: curl -X PUT 127.0.0.1:18090 -d '{"fault": "down", "vehicles": 1000, "day": 1}'
+    """
     from ocms.cli.context import configured
+    from ocms.mock_cas import DEMO_KEY, MockCas
+    from ocms.mock_server import serve_mock_cas
 
     settings = configured()
-    port = port or settings.cas_port
-    if fault is Fault.DOWN:
-        mock.refuse_until_stopped(host, port)
-    else:
-        key = settings.cas_api_key.get_secret_value() or mock.DEMO_KEY
-        server.serve(mock.create_mock_cas(vehicles, fault, key=key), host, port)
+    key = settings.cas_api_key.get_secret_value() or DEMO_KEY
+    serve_mock_cas(MockCas(vehicles, day, fault), key, host, port or settings.cas_port, control_port)
 
 
 def main() -> None:

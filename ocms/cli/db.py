@@ -9,7 +9,9 @@ app = typer.Typer(help="The database: its schema, and sample data.", rich_markup
 
 @app.command()
 def upgrade(
-    *, sql: Annotated[bool, typer.Option("--sql", help="Write T-SQL for a DBA instead; nothing is connected.")] = False
+    *,
+    sql: Annotated[bool, typer.Option("--sql", help="Write T-SQL for a DBA instead; nothing is connected.")] = False,
+    since: Annotated[str, typer.Option(help="With --sql: the revision that the database has.")] = "base",
 ) -> None:
     """Migrate the database to the newest schema."""
     from db import schema
@@ -17,7 +19,7 @@ def upgrade(
     from ocms.cli.context import configured
 
     if sql:
-        typer.echo(schema.upgrade_script(), nl=False)
+        typer.echo(schema.upgrade_script(since), nl=False)
         return
     database = open_database(configured())
     typer.echo(f"The schema is at revision {schema.upgrade(database)}.")

@@ -1,10 +1,11 @@
 """``ocms jobs``: run a job, loop over the schedule, look back."""
 
-import signal
-import threading
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 app = typer.Typer(help="The jobs: run one now, run them by the clock, see how they went.", rich_markup_mode=None)
 
@@ -18,26 +19,37 @@ def run(
     """Run one job now. Exit code 0 only when it has done its work."""
     from jobs import runner
     from ocms.cli.context import configured, opened
+    from ocms.cli.progress import show_progress
+    from ocms.cli.stopping import stop_on_signals
 
     settings = configured()
-    if job not in runner.JOBS:
-        raise typer.BadParameter(f"the job must be one of {', '.join(runner.JOBS)}.")
+    if job not in runner.SUBJECTS:
+        raise typer.BadParameter(f"the job must be one of {', '.join(runner.SUBJECTS)}.")
+    stop_on_signals()
     with opened(settings) as database:
-        typer.echo(runner.run_job(job, database, settings, force=force))
+        known = runner.Runner(database, settings)
+        with show_progress("vehicles loaded") as progress:
+            changes = known.run(job, force=force, progress=progress)
+    typer.echo(f"The VIP list was replaced; it has {changes.rows} vehicles now.")
+    typer.echo(f"Added: {changes.added}, removed: {changes.removed}, changed: {changes.changed}.")
 
 
 @app.command()
 def loop() -> None:
     """Run every job when it is due, until stopped by SIGINT or SIGTERM."""
-    from jobs import runner, schedule_loop
+    import threading
+    from contextlib import suppress
+
+    from jobs.runner import Runner
+    from jobs.schedule_loop import Loop
     from ocms.cli.context import configured, opened
+    from ocms.cli.stopping import stop_on_signals
+    from ocms.rules import utc_now
 
     settings = configured()
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    with opened(settings) as database:
-        schedule_loop.run_loop(settings, lambda job: runner.run_job(job, database, settings), stop)
+    stop_on_signals()
+    with suppress(KeyboardInterrupt), opened(settings) as database:
+        Loop(settings, Runner(database, settings).look, utc_now).run(threading.Event().wait)
 
 
 @app.command()
@@ -51,10 +63,41 @@ def history(limit: Annotated[int, typer.Option(min=1, help="How many runs.")] = 
 
     with opened(configured()) as database, database.reading() as conn:
         runs = list_runs(conn, limit)
-    table = Table("run", "job", "started", "finished", "outcome", "rows", "detail")
+    shown = ("rows_before", "rows", "added", "removed", "changed", "reason", "detail")
+    headings = ("run", "job", "started", "seconds", "outcome", *shown)
+    table = Table(*(heading.replace("_", " ") for heading in headings))
     for row in runs:
-        finished = f"{row['finished']:%Y-%m-%d %H:%M:%S}" if row["finished"] else ""
-        rows = "" if row["rows"] is None else str(row["rows"])
-        started = f"{row['started']:%Y-%m-%d %H:%M:%S}"
-        table.add_row(str(row["run_id"]), row["job"], started, finished, row["outcome"], rows, row["detail"] or "")
+        known = ("" if row[name] is None else str(row[name]) for name in shown)
+        table.add_row(str(row["run_id"]), row["job"], _time(row["started"]), _seconds(row), row["outcome"], *known)
     show_table(table)
+
+
+@app.command()
+def show(run_id: Annotated[int, typer.Argument(metavar="RUN", help="The number of a run; see 'history'.")]) -> None:
+    """Show everything that is known of one run."""
+    from datetime import datetime
+
+    from rich.table import Table
+
+    from db.job_runs import get_run
+    from ocms.cli.context import configured, opened
+    from ocms.cli.tables import show_table
+    from ocms.errors import OperatorError
+
+    with opened(configured()) as database, database.reading() as conn:
+        row = get_run(conn, run_id)
+    if row is None:
+        raise OperatorError(f"there is no run {run_id}: see 'ocms jobs history'")
+    table = Table("run", str(row.pop("run_id")))
+    for name, value in (row | {"seconds": _seconds(row)}).items():
+        text = _time(value) if isinstance(value, datetime) else "" if value is None else str(value)
+        table.add_row(name.replace("_", " "), text)
+    show_table(table)
+
+
+def _time(instant: "datetime") -> str:
+    return f"{instant:%Y-%m-%d %H:%M:%S}"
+
+
+def _seconds(row: dict[str, Any]) -> str:
+    return f"{(row['finished'] - row['started']).total_seconds():.1f}" if row["finished"] else ""

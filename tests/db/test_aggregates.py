@@ -21,8 +21,8 @@ def test_the_dayend_flag_of_a_date_is_set_and_changed(database):
 
 def test_runs_are_listed_the_newest_first_and_details_are_cut(database, clock):
     with database.writing() as conn:
-        first = insert_run(conn, "a", clock())
-        second = insert_run(conn, "a", clock() + timedelta(hours=1))
+        first = insert_run(conn, "a", clock(), host="here")
+        second = insert_run(conn, "a", clock() + timedelta(hours=1), host="here" * 100)
         finish_run(conn, first, clock(), FAILED, detail="x" * 1000)
         assert [run["run_id"] for run in list_runs(conn, 5)] == [second, first]
         assert [run["outcome"] for run in list_runs(conn, 5)] == ["running", "failed"]

@@ -29,7 +29,7 @@ def test_a_migrated_database_has_all_that_is_needed(database):
             "ALTER TABLE ocms_valid_offence_notice DROP COLUMN atoms_flag",
             "column ocms_valid_offence_notice.atoms_flag is missing",
         ),
-        ("DROP TABLE ocms_schema_version", "the schema is at none instead of 0001: run 'ocms db upgrade'"),
+        ("DROP TABLE ocms_schema_version", "the schema is at none instead of 0002: run 'ocms db upgrade'"),
     ],
 )
 def test_each_difference_is_one_line(database, change, told):

@@ -121,7 +121,7 @@ def test_a_database_that_is_not_migrated_is_told_with_what_to_do(tmp_path):
     with pytest.raises(OperatorError, match=r"there is no database .*/new.db: run 'ocms db upgrade' first"):
         schema.require_current(connect(f"sqlite:///{tmp_path}/new.db"))
     (tmp_path / "new.db").touch()
-    with pytest.raises(OperatorError, match=r"new.db is at schema none instead of 0001: run 'ocms db upgrade' first"):
+    with pytest.raises(OperatorError, match=r"new.db is at schema none instead of 0002: run 'ocms db upgrade' first"):
         schema.require_current(connect(f"sqlite:///{tmp_path}/new.db"))
 
 

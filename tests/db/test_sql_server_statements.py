@@ -21,12 +21,17 @@ APPROVED = Path(__file__).with_name("approved")
 NOW = datetime(2026, 6, 30, 14, 30, tzinfo=UTC)
 STORED = ("N1", "TS", None, None, None, Decimal("70.00"), None, None, None, None)
 CHANGES = {"N1": {"amount_payable": Decimal("185.50"), "atoms_flag": "Y", "last_eburar_update": "A"}}
+JOB = "refresh-vip-vehicles"
+CHANGED = job_runs.Changes(rows_before=3, rows=3, added=1, removed=1, changed=2)
 VEHICLE = {"vip_vehicle": "V1", "vehicle_no": "SCB2E", "status": "ACTIVE"}
 
 
 def replace_vip_vehicles(database):
     with database.private() as conn:
-        staged = vip_vehicles.stage_vip_vehicles(conn, [VEHICLE], "job", NOW)
+        staged = vip_vehicles.create_vip_staging(conn)
+        vip_vehicles.stage_vip_vehicles(conn, staged, [VEHICLE], "job", NOW)
+        vip_vehicles.count_repeated_vip_vehicles(conn, staged, 3)
+        vip_vehicles.compare_vip_vehicles(conn, staged)
         conn.commit()
         vip_vehicles.replace_vip_vehicles(conn, staged)
         conn.commit()
@@ -48,10 +53,17 @@ CASES = {
     "dayend.list_dayend_flags": lambda db: db.read(dayend.list_dayend_flags, 5),
     "dialect.empty_by_delete": lambda db: db.write(empty, tables.vip_vehicle, "delete"),
     "dialect.job_lock": hold_job_lock,
-    "job_runs.insert_run": lambda db: db.write(job_runs.insert_run, "refresh-vip-vehicles", NOW),
-    "job_runs.close_abandoned_runs": lambda db: db.write(job_runs.close_abandoned_runs, "refresh-vip-vehicles", NOW),
-    "job_runs.finish_run": lambda db: db.write(job_runs.finish_run, 7, NOW, "succeeded", rows=3),
+    "job_runs.insert_run": lambda db: db.write(job_runs.insert_run, JOB, NOW, host="a", due=NOW),
+    "job_runs.insert_missed": lambda db: db.write(job_runs.insert_missed, JOB, NOW, host="a", due=NOW, detail="late"),
+    "job_runs.close_abandoned_runs": lambda db: db.write(job_runs.close_abandoned_runs, JOB, NOW),
+    "job_runs.finish_run": lambda db: db.write(job_runs.finish_run, 7, NOW, "succeeded", changes=CHANGED),
+    "job_runs.set_alerted": lambda db: db.write(job_runs.set_alerted, 7, NOW),
+    "job_runs.get_run": lambda db: db.read(job_runs.get_run, 7),
     "job_runs.list_runs": lambda db: db.read(job_runs.list_runs, 5),
+    "job_runs.list_outcomes": lambda db: db.read(job_runs.list_outcomes, JOB, NOW),
+    "job_runs.list_alerted": lambda db: db.read(job_runs.list_alerted, JOB),
+    "job_runs.get_last_good": lambda db: db.read(job_runs.get_last_good, JOB),
+    "job_runs.is_missed_recorded": lambda db: db.read(job_runs.is_missed_recorded, JOB),
     "notices.list_payment_statuses": lambda db: db.read(notices.list_payment_statuses, ["N1"]),
     "notices.list_notice_updates": lambda db: db.read(notices.list_notice_updates, ["N1"]),
     "notices.update_court_notices": lambda db: db.write(notices.update_court_notices, CHANGES, "CAS", NOW),
@@ -68,6 +80,8 @@ def answer(statement):
     sql = statement.sql
     if "sp_getapplock" in sql:
         return Rows({"granted": int}, [(0,)])
+    if "count(*) AS count_1, sum" in sql:
+        return Rows({"kept": int, "changed": int}, [(5, 2)])
     if "OUTPUT inserted" in sql or "count(" in sql:
         return Rows({"number": int}, [(7,)])
     if "has_detail" in sql:
@@ -116,7 +130,8 @@ def test_every_function_of_the_aggregates_was_reviewed():
         if function.__module__ == module.__name__ and not name.startswith("_")
         if next(iter(inspect.signature(function).parameters), None) == "conn"
     }
-    assert functions <= {*CASES, "vip_vehicles.stage_vip_vehicles"}  # which the replacement begins with
+    before = ("create_vip_staging", "stage_vip_vehicles", "count_repeated_vip_vehicles", "compare_vip_vehicles")
+    assert functions <= {*CASES, *(f"vip_vehicles.{name}" for name in before)}  # of which the replacement is the end
     assert {file.stem for file in APPROVED.glob("*.sql")} == set(CASES)
 
 
@@ -155,12 +170,19 @@ def test_a_schema_of_the_url_is_named_in_each_statement_but_for_temporary_tables
     database = connect(f"{server_url}&schema=court")
     replace_vip_vehicles(database)
     database.read(notices.list_payment_statuses, ["N1"])
-    create, load, _, truncate, copy, count, _, read = [" ".join(s.sql.split()) for s in work_of(tds.sent)]
-    assert create.startswith("CREATE TABLE #ocms_vip_vehicle_staging ")
-    assert load.startswith("INSERT INTO [#ocms_vip_vehicle_staging] ")
-    assert truncate == "TRUNCATE TABLE court.ocms_vip_vehicle"
-    assert copy.startswith("INSERT INTO court.ocms_vip_vehicle WITH (TABLOCK) ")
-    assert "FROM [#ocms_vip_vehicle_staging]" in copy
-    assert "FROM court.ocms_vip_vehicle" in count
-    assert "JOIN court.ocms_valid_offence_notice ON" in read
+    sent = [" ".join(s.sql.split()) for s in work_of(tds.sent)]
+    temporary = [sql for sql in sent if "#ocms_vip_vehicle_staging" in sql]
+    assert [sql.split(" (")[0] for sql in temporary[:3]] == [
+        "DROP TABLE IF EXISTS #ocms_vip_vehicle_staging",
+        "CREATE TABLE #ocms_vip_vehicle_staging",
+        "INSERT INTO [#ocms_vip_vehicle_staging]",
+    ]
+    assert not [sql for sql in sent if "court.#" in sql or "court.[#" in sql]
+    assert "TRUNCATE TABLE court.ocms_vip_vehicle" in sent
+    for start in (
+        "INSERT INTO court.ocms_vip_vehicle WITH (TABLOCK) ",
+        "SELECT count(*) AS count_1 FROM court.ocms_vip",
+    ):
+        assert [sql for sql in sent if sql.startswith(start)], start
+    assert "JOIN court.ocms_valid_offence_notice ON" in sent[-1]
     database.close()

@@ -1,30 +1,28 @@
 """API 3 (section 1.4 of the source document), against the mock CAS on a real socket."""
 
+import socket
 import sqlite3
 import subprocess
 import sys
 from datetime import date
-from functools import partial
 
 import pytest
 import stamina
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from db import tables
 from db.dayend import set_dayend_flag
-from db.job_runs import insert_run, list_runs
+from db.job_runs import close_abandoned_runs, insert_run, list_runs
 from db.sample_data import seed_vehicles, vehicles
-from db.vip_vehicles import replace_vip_vehicles, stage_vip_vehicles
-from jobs.alerts import send_alert
-from jobs.cas_client import fetch_vip_vehicles
-from jobs.failures import RefreshError
+from db.vip_vehicles import create_vip_staging, replace_vip_vehicles, stage_vip_vehicles
+from jobs.failures import RefreshError, TakenOverError
+from jobs.recorder import JobFailedError
 from jobs.refresh_vip_vehicles import NAME, refresh_vip_vehicles
-from ocms.contract import Contract
+from jobs.runner import Runner
 from ocms.errors import JobRunningError
 from ocms.faults import Fault
 from ocms.rules import SINGAPORE
 
-CONTRACT = Contract.load("cas")
 TITLE = "OCMS: the VIP vehicle list was not refreshed"
 
 
@@ -34,9 +32,22 @@ def refresh(database, make_settings, clock, webhook):
 
     def run(url, *, force=False, **settings):
         settings = make_settings(cas_url=url, alert_urls=webhook.url, cas_timeout=2, **settings)
-        fetch = partial(fetch_vip_vehicles, CONTRACT, settings)
-        alert = partial(send_alert, settings.alert_urls)
-        return refresh_vip_vehicles(database, fetch, alert, clock, min_share=settings.vip_min_share, force=force)
+        return Runner(database, settings, clock).run(NAME, force=force).rows
+
+    return run
+
+
+@pytest.fixture
+def replace(database, clock):
+    """Refresh from a list that is at hand, in two parts."""
+
+    def run(listed):
+        half = len(listed) // 2
+        with database.writing() as conn:
+            close_abandoned_runs(conn, NAME, clock())
+            run_id = insert_run(conn, NAME, clock(), host="test")
+        fetch = [listed[:half], listed[half:]]
+        return refresh_vip_vehicles(database, run_id, lambda take: take(fetch), clock, min_share=0.5)
 
     return run
 
@@ -68,9 +79,16 @@ def test_the_list_is_replaced_by_the_one_of_cas(refresh, mock_cas, old_list, row
     assert run == run | {
         "job": NAME,
         "outcome": "succeeded",
+        "rows_before": 4,
         "rows": 3,
+        "added": 0,
+        "removed": 1,
+        "changed": 0,
         "started": clock.now,
         "finished": clock.now,
+        "due": None,
+        "reason": None,
+        "host": socket.gethostname(),
     }
     assert webhook.alerts == []
 
@@ -84,8 +102,8 @@ def assert_refused(refresh, url, reason, *, old_list, rows, database, webhook, l
     with pytest.raises(RefreshError, match=reason) as raised:
         refresh(url)
     assert rows(tables.vip_vehicle) == old_list
-    assert [line["level"] for line in logs("vip_refresh_failed")] == ["error"]
-    assert [line["reason"] for line in logs("vip_refresh_failed")] == [str(raised.value)]
+    assert [line["level"] for line in logs("job_failed")] == ["error"]
+    assert [line["detail"] for line in logs("job_failed")] == [str(raised.value)]
     assert [alert["title"] for alert in webhook.alerts] == [TITLE]
     assert str(raised.value) in webhook.alerts[0]["message"]
     run = last_run(database)
@@ -156,10 +174,10 @@ def test_a_failure_of_the_database_rolls_back_and_is_critical(
                 "BEGIN SELECT RAISE(ABORT, 'refused'); END"
             )
         )
-    with pytest.raises(RefreshError, match="the VIP list was not replaced: refused"):
+    with pytest.raises(JobFailedError, match="the VIP vehicle list was not refreshed: refused"):
         refresh(mock_cas(6))
     assert rows(tables.vip_vehicle) == old_list
-    assert [line["level"] for line in logs("vip_refresh_failed")] == ["critical"]
+    assert [line["level"] for line in logs("job_failed")] == ["critical"]
     assert [alert["title"] for alert in webhook.alerts] == [TITLE]
     assert last_run(database)["outcome"] == "failed"
 
@@ -169,11 +187,11 @@ def test_a_locked_database_is_critical_as_well(refresh, mock_cas, old_list, rows
         pytest.skip("only SQLite has one lock for all writers")
     other = sqlite3.connect(tmp_path / "ocms.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(RefreshError, match="database is locked"):
+    with pytest.raises(JobFailedError, match="database is locked"):
         refresh(mock_cas(4))
     other.close()
     assert rows(tables.vip_vehicle) == old_list
-    assert [line["level"] for line in logs("vip_refresh_failed")] == ["critical"]
+    assert [line["level"] for line in logs("job_failed")] == ["critical"]
     assert len(webhook.alerts) == 1
 
 
@@ -188,80 +206,123 @@ def test_an_alert_that_cannot_be_sent_changes_nothing(refresh, old_list, rows, d
 
 def test_readers_see_the_old_list_until_the_new_one_is_whole(old_list, database, rows, clock):
     with database.writing() as conn:
-        replace_vip_vehicles(conn, stage_vip_vehicles(conn, vehicles(12_000), "test", clock()))
+        staged = create_vip_staging(conn)
+        stage_vip_vehicles(conn, staged, vehicles(12_000), "test", clock())
+        replace_vip_vehicles(conn, staged)
         if conn.dialect.name == "sqlite":
             assert rows(tables.vip_vehicle) == old_list
     assert len(rows(tables.vip_vehicle)) == 12_000
-
-
-class Interrupted(list):
-    """A list that calls a function in the middle of being read."""
-
-    def __init__(self, items, interrupt):
-        super().__init__(items)
-        self._interrupt = interrupt
-
-    def __iter__(self):
-        for number, item in enumerate(super().__iter__()):
-            if number == 5000:
-                self._interrupt()
-            yield item
 
 
 def test_nobody_waits_while_the_new_list_is_loaded(database, rows, clock, old_list):
     """Others read the old list and write until the short transaction at the end."""
     seen = []
 
-    def work_of_others():
-        seen.append(rows(tables.vip_vehicle))
+    def parts():
+        for start in range(0, 10_000, 2_500):
+            seen.append(rows(tables.vip_vehicle))
+            with database.writing() as conn:
+                set_dayend_flag(conn, date(2026, 6, len(seen)), "Y")
+            yield new[start : start + 2_500]
+
+    new = list(vehicles(10_000))
+    with database.writing() as conn:
+        run_id = insert_run(conn, NAME, clock(), host="test")
+    changes = refresh_vip_vehicles(database, run_id, lambda take: take(parts()), clock, min_share=0.5)
+    assert changes.rows == len(rows(tables.vip_vehicle)) == 10_000
+    assert seen == [old_list] * 4
+
+
+def test_it_is_counted_what_has_changed(replace, old_list):
+    kept, other, remark, _ = vehicles(4)
+    new = [kept, other | {"vehicle_no": other["vehicle_no"].lower()}, remark | {"description": None}]
+    changes = replace([*new, {"vip_vehicle": "vip-0000001", "vehicle_no": "X", "status": "ACTIVE"}])
+    assert changes == (4, 4, 1, 1, 2)
+    assert replace([*new, {"vip_vehicle": "vip-0000001", "vehicle_no": "X", "status": "ACTIVE"}]) == (4, 4, 0, 0, 0)
+
+
+def test_a_list_that_fails_in_the_middle_is_loaded_again_from_its_beginning(database, rows, clock, old_list):
+    def fetch(take):
+        with pytest.raises(ZeroDivisionError):
+            take(1 // (number - 2) and [vehicle] for number, vehicle in enumerate(vehicles(9)))
+        return take([list(vehicles(5))])
+
+    with database.writing() as conn:
+        run_id = insert_run(conn, NAME, clock(), host="test")
+    assert refresh_vip_vehicles(database, run_id, fetch, clock, min_share=0.5).rows == 5
+    assert len(rows(tables.vip_vehicle)) == 5
+
+
+def test_a_run_that_another_process_has_taken_over_replaces_nothing(database, rows, clock, old_list):
+    def fetch(take):
         with database.writing() as conn:
-            set_dayend_flag(conn, date(2026, 6, len(seen)), "Y")
+            close_abandoned_runs(conn, NAME, clock())
+        return take([list(vehicles(5))])
 
-    new = Interrupted(vehicles(10_000), work_of_others)
-    count = refresh_vip_vehicles(database, lambda: new, pytest.fail, clock, min_share=0.5)
-    assert count == len(rows(tables.vip_vehicle)) == 10_000
-    assert seen == [old_list] * len(seen)
-    assert len(seen) >= 2  # once for the duplicates, once for the load
+    with database.writing() as conn:
+        run_id = insert_run(conn, NAME, clock(), host="test")
+    with pytest.raises(TakenOverError):
+        refresh_vip_vehicles(database, run_id, fetch, clock, min_share=0.5)
+    assert rows(tables.vip_vehicle) == old_list
 
 
-def test_a_second_refresh_does_not_start_while_one_runs(database, clock, old_list, rows, logs):
-    def fetch():
+def test_a_full_disk_rolls_back_and_is_critical(refresh, mock_cas, old_list, rows, database, webhook, logs):
+    """SQLite's own bound of the file's size gives the error that a full disk gives."""
+    if database.engine.dialect.name != "sqlite":
+        pytest.skip("only SQLite's file has a bound that a test can set")
+    pages = database.read(lambda conn: conn.execute(text("PRAGMA page_count")).scalar())
+    event.listen(database.engine, "connect", lambda conn, _: conn.execute(f"PRAGMA max_page_count = {pages + 20}"))
+    database.engine.dispose()
+    with pytest.raises(JobFailedError, match="database or disk is full"):
+        refresh(mock_cas(20_000))
+    assert rows(tables.vip_vehicle) == old_list
+    assert [line["level"] for line in logs("job_failed")] == ["critical"]
+    assert [alert["title"] for alert in webhook.alerts] == [TITLE]
+    assert last_run(database)["reason"] == "database"
+
+
+def test_a_second_refresh_does_not_start_while_one_runs(database, clock, mock_cas, make_settings, old_list, webhook):
+    settings = make_settings(cas_url=mock_cas(5), alert_urls=webhook.url)
+    runner, second = Runner(database, settings, clock), Runner(database, settings, clock)
+
+    def start_another(count):
         with pytest.raises(JobRunningError, match="is running already"):
-            refresh_vip_vehicles(database, pytest.fail, pytest.fail, clock, min_share=0.5)
-        return list(vehicles(5))
+            second.run(NAME)
 
-    assert refresh_vip_vehicles(database, fetch, pytest.fail, clock, min_share=0.5) == 5
+    assert runner.run(NAME, progress=start_another).rows == 5
     with database.reading() as conn:
         assert [run["outcome"] for run in list_runs(conn, 5)] == ["succeeded"]
+    assert webhook.alerts == []
 
 
-def test_the_lock_of_a_refresh_goes_with_its_holder(database, database_url, clock, old_list):
+def test_the_lock_of_a_refresh_goes_with_its_holder(database, database_url, refresh, mock_cas, old_list):
     """A process that is killed in the middle of a refresh leaves no lock behind."""
     hold = (
         "import sys, time; from db.engine import connect; from db.dialect import job_lock\n"
         f"with job_lock(connect(sys.argv[1]), '{NAME}'): print('held', flush=True); time.sleep(60)"
     )
+    url = mock_cas(5)
     holder = subprocess.Popen([sys.executable, "-c", hold, database_url], stdout=subprocess.PIPE)
     assert holder.stdout.readline() == b"held\n"
     with pytest.raises(JobRunningError):
-        refresh_vip_vehicles(database, pytest.fail, pytest.fail, clock, min_share=0.5)
+        refresh(url)
     holder.kill()
     holder.communicate()
     for attempt in stamina.retry_context(JobRunningError, wait_initial=0.05):  # a server sees it a little later
         with attempt:
-            assert refresh_vip_vehicles(database, lambda: list(vehicles(5)), pytest.fail, clock, min_share=0.5) == 5
+            assert refresh(url) == 5
 
 
-def test_a_run_that_was_killed_is_closed_by_the_next_one(database, clock, old_list, logs):
+def test_a_run_that_was_killed_is_closed_by_the_next_one(database, clock, refresh, mock_cas, old_list, logs):
     with database.writing() as conn:
-        insert_run(conn, NAME, clock())
-        insert_run(conn, "another-job", clock())
-    refresh_vip_vehicles(database, lambda: list(vehicles(5)), pytest.fail, clock, min_share=0.5)
+        insert_run(conn, NAME, clock(), host="test")
+        insert_run(conn, "another-job", clock(), host="test")
+    refresh(mock_cas(5))
     with database.reading() as conn:
         runs = [(run["job"], run["outcome"], run["detail"]) for run in list_runs(conn, 5)]
     assert runs == [
         (NAME, "succeeded", ""),
         ("another-job", "running", None),
-        (NAME, "failed", "the process ended in the middle of it; nothing was replaced"),
+        (NAME, "interrupted", "the process ended in the middle of it; nothing was replaced"),
     ]
     assert logs("abandoned_runs_closed")[0]["count"] == 1

@@ -107,7 +107,7 @@ def test_the_server_says_when_its_port_is_taken(ocms):
 def test_the_database_is_migrated_and_seeded(ocms, tmp_path):
     url = f"sqlite:///{tmp_path}/deep/new.db"
     result = ocms("db", "upgrade", OCMS_DATABASE_URL=url)
-    assert (result.returncode, result.stdout) == (0, "The schema is at revision 0001.\n")
+    assert (result.returncode, result.stdout) == (0, "The schema is at revision 0002.\n")
     result = ocms("db", "seed", "--notices", 30, "--vehicles", 7, OCMS_DATABASE_URL=url)
     assert (result.returncode, result.stdout) == (0, "Inserted 30 notices and 7 VIP vehicles.\n")
     assert "30/30" in result.stderr

@@ -5,7 +5,7 @@ import pytest
 from openapi_spec_validator import OpenAPIV30SpecValidator
 
 from ocms.contract import Contract
-from ocms.mock_cas import create_mock_cas
+from ocms.mock_cas import MockCas, create_mock_cas
 
 
 @pytest.fixture
@@ -42,4 +42,4 @@ def test_nothing_else_is_served(anyone, path):
 
 
 def test_the_mock_cas_publishes_its_document_as_well(serve):
-    assert httpx2.get(serve(create_mock_cas(1)) + "/openapi.json").json() == Contract.load("cas").published()
+    assert httpx2.get(serve(create_mock_cas(MockCas())) + "/openapi.json").json() == Contract.load("cas").published()

@@ -1,3 +1,5 @@
+DROP TABLE IF EXISTS #ocms_vip_vehicle_staging;
+
 CREATE TABLE #ocms_vip_vehicle_staging (vip_vehicle VARCHAR(255) COLLATE Latin1_General_BIN2 NULL, vehicle_no VARCHAR(50) COLLATE DATABASE_DEFAULT NULL, description VARCHAR(255) COLLATE DATABASE_DEFAULT NULL, status VARCHAR(50) COLLATE DATABASE_DEFAULT NULL, cre_date DATETIME2(6) NULL, cre_user_id VARCHAR(50) COLLATE DATABASE_DEFAULT NULL, upd_date DATETIME2(6) NULL, upd_user_id VARCHAR(50) COLLATE DATABASE_DEFAULT NULL);
 
 -- @P1 NVARCHAR(max)
@@ -11,7 +13,5 @@ FROM [#ocms_vip_vehicle_staging];
 
 SELECT count(*) AS count_1
 FROM ocms_vip_vehicle;
-
-DROP TABLE #ocms_vip_vehicle_staging;
 
 COMMIT;

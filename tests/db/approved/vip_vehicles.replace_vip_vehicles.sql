@@ -1,8 +1,32 @@
+DROP TABLE IF EXISTS #ocms_vip_vehicle_staging;
+
 CREATE TABLE #ocms_vip_vehicle_staging (vip_vehicle VARCHAR(255) COLLATE Latin1_General_BIN2 NULL, vehicle_no VARCHAR(50) COLLATE DATABASE_DEFAULT NULL, description VARCHAR(255) COLLATE DATABASE_DEFAULT NULL, status VARCHAR(50) COLLATE DATABASE_DEFAULT NULL, cre_date DATETIME2(6) NULL, cre_user_id VARCHAR(50) COLLATE DATABASE_DEFAULT NULL, upd_date DATETIME2(6) NULL, upd_user_id VARCHAR(50) COLLATE DATABASE_DEFAULT NULL);
 
 -- @P1 NVARCHAR(max)
 INSERT INTO [#ocms_vip_vehicle_staging] (vip_vehicle, vehicle_no, description, status, cre_date, cre_user_id) SELECT given.vip_vehicle, given.vehicle_no, given.description, given.status, given.cre_date, given.cre_user_id
 FROM (SELECT * FROM OPENJSON(@P1) WITH (vip_vehicle VARCHAR(255) '$.vip_vehicle', vehicle_no VARCHAR(50) '$.vehicle_no', description VARCHAR(255) '$.description', status VARCHAR(50) '$.status', cre_date DATETIME2(6) '$.cre_date', cre_user_id VARCHAR(50) '$.cre_user_id')) AS given;
+
+-- @P1 INT4
+SELECT count(*) AS count_1
+FROM (SELECT [#ocms_vip_vehicle_staging].vip_vehicle AS vip_vehicle
+FROM [#ocms_vip_vehicle_staging] GROUP BY [#ocms_vip_vehicle_staging].vip_vehicle
+HAVING count(*) > @P1) AS anon_1;
+
+-- @P1 INT4
+SELECT TOP 3 [#ocms_vip_vehicle_staging].vip_vehicle
+FROM [#ocms_vip_vehicle_staging] GROUP BY [#ocms_vip_vehicle_staging].vip_vehicle
+HAVING count(*) > @P1 ORDER BY [#ocms_vip_vehicle_staging].vip_vehicle;
+
+-- @P1 INT4
+-- @P2 INT4
+SELECT count(*) AS count_1, sum(CASE WHEN (NOT EXISTS (SELECT CAST(ocms_vip_vehicle.vehicle_no AS VARBINARY(50)) INTERSECT SELECT CAST([#ocms_vip_vehicle_staging].vehicle_no AS VARBINARY(50))) OR NOT EXISTS (SELECT CAST(ocms_vip_vehicle.description AS VARBINARY(255)) INTERSECT SELECT CAST([#ocms_vip_vehicle_staging].description AS VARBINARY(255))) OR NOT EXISTS (SELECT CAST(ocms_vip_vehicle.status AS VARBINARY(50)) INTERSECT SELECT CAST([#ocms_vip_vehicle_staging].status AS VARBINARY(50)))) THEN @P1 ELSE @P2 END) AS sum_1
+FROM [#ocms_vip_vehicle_staging] JOIN ocms_vip_vehicle ON ocms_vip_vehicle.vip_vehicle = [#ocms_vip_vehicle_staging].vip_vehicle;
+
+SELECT count(*) AS count_1
+FROM ocms_vip_vehicle;
+
+SELECT count(*) AS count_1
+FROM [#ocms_vip_vehicle_staging];
 
 COMMIT;
 
