@@ -100,13 +100,15 @@ def list_alerted(conn: Connection, job: str) -> set[str]:
     return set(conn.execute(statement).scalars())
 
 
-def get_last_good(conn: Connection, job: str) -> datetime | None:
-    """Return when a job last succeeded; of one that never did, when it was first started, or None."""
-    of_job = job_run.c.job == job
-    succeeded = select(func.max(job_run.c.finished)).where(of_job, job_run.c.outcome == SUCCEEDED)
-    first = select(func.min(job_run.c.started)).where(of_job)
-    last: datetime | None = conn.execute(succeeded).scalar() or conn.execute(first).scalar()
-    return last
+def get_last_success(conn: Connection, job: str) -> datetime | None:
+    """Return when a job last succeeded, or None."""
+    succeeded = and_(job_run.c.job == job, job_run.c.outcome == SUCCEEDED)
+    return conn.execute(select(func.max(job_run.c.finished)).where(succeeded)).scalar()
+
+
+def get_first_start(conn: Connection, job: str) -> datetime | None:
+    """Return when a job was first started, or None."""
+    return conn.execute(select(func.min(job_run.c.started)).where(job_run.c.job == job)).scalar()
 
 
 def is_missed_recorded(conn: Connection, job: str) -> bool:

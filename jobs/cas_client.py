@@ -171,13 +171,16 @@ def _tls(settings: Settings) -> ssl.SSLContext | bool:
             context.load_cert_chain(certificate, key or None, password)
         except OSError as error:
             raise OperatorError(
-                f"OCMS_CAS_CLIENT_CERT_FILE, OCMS_CAS_CLIENT_KEY_FILE: {certificate} cannot be used: {_words(error)}"
+                "OCMS_CAS_CLIENT_CERT_FILE, OCMS_CAS_CLIENT_KEY_FILE, OCMS_CAS_CLIENT_KEY_PASSWORD: "
+                f"{certificate} cannot be used: {_words(error)}"
             ) from error
     return context
 
 
 def _words(error: OSError) -> str:
-    return (getattr(error, "reason", None) or error.strerror or "no certificate in PEM form").replace("_", " ").lower()
+    if isinstance(error, ssl.SSLError):
+        return error.reason.replace("_", " ").lower() if error.reason else "not in PEM form, or encrypted otherwise"
+    return str(error.strerror)
 
 
 def _is_of_tls(error: BaseException | None) -> bool:

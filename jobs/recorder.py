@@ -19,7 +19,8 @@ from db.job_runs import (
     SUCCEEDED,
     close_abandoned_runs,
     finish_run,
-    get_last_good,
+    get_first_start,
+    get_last_success,
     insert_missed,
     insert_run,
     is_missed_recorded,
@@ -43,6 +44,14 @@ class SendAlert(Protocol):
 
     def __call__(self, title: str, text: str, *, good: bool = False) -> int:
         """Send an alert, of good news or bad; return how many channels took it."""
+
+
+def missed(last: datetime, now: datetime) -> str:
+    """Return, in words, that a job has not succeeded for too long; nothing when it has."""
+    hours = MISSED_AFTER // timedelta(hours=1)
+    return (
+        f"no refresh has succeeded for {hours} hours, since {last:%Y-%m-%d %H:%M}" if now >= last + MISSED_AFTER else ""
+    )
 
 
 class JobFailedError(OperatorError):
@@ -97,7 +106,7 @@ class Recorder:
             _log.warning("job_stopped", job=self._job, run=run_id)
             self._record(run_id, INTERRUPTED, STOPPED, "told to stop; nothing was replaced")
             raise
-        if alerted:
+        if alerted | self._unrecorded:
             self._recover()
         return result
 
@@ -107,13 +116,12 @@ class Recorder:
             return
         try:
             with job_lock(self._database, f"{self._job}.watch"):
-                last = self._database.read(get_last_good, self._job)
+                last = self._database.read(get_last_success, self._job)
+                last = last or self._database.read(get_first_start, self._job)
                 self._good_until = last and last + MISSED_AFTER
-                missed = self._good_until and self._now() >= self._good_until
-                if not missed or self._database.read(is_missed_recorded, self._job):
+                text = missed(last, self._now()) if last else ""
+                if not text or self._database.read(is_missed_recorded, self._job):
                     return
-                hours = MISSED_AFTER // timedelta(hours=1)
-                text = f"no refresh has succeeded for {hours} hours, since {last:%Y-%m-%d %H:%M}"
                 run_id = self._database.write(
                     insert_missed, self._job, self._now(), host=self._host, due=due, detail=text
                 )

@@ -39,9 +39,9 @@ def serve(app: ASGIApp | str, host: str, port: int, workers: int = 1) -> None:
 
 
 @contextmanager
-def serving(app: ASGIApp, listener: socket.socket) -> Iterator[None]:
+def serving(app: ASGIApp, listener: socket.socket, **options: Any) -> Iterator[None]:
     """Serve an app in a thread for the time of the block."""
-    server = uvicorn.Server(server_config(app))
+    server = uvicorn.Server(server_config(app, **options))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

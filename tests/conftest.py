@@ -8,6 +8,7 @@ pytest_plugins = [
     "fixtures.tds",
     "fixtures.batches",
     "fixtures.servers",
+    "fixtures.refreshing",
     "fixtures.alerts",
     "fixtures.commands",
 ]

@@ -53,6 +53,24 @@ def loop() -> None:
 
 
 @app.command()
+def check() -> None:
+    """Tell whether each job has succeeded within 25 hours, for a monitor. Exit code 0 only when it has."""
+    from db.job_runs import get_last_success
+    from jobs.recorder import missed
+    from jobs.runner import SUBJECTS
+    from ocms.cli.context import configured, opened
+    from ocms.errors import OperatorError
+    from ocms.rules import utc_now
+
+    with opened(configured()) as database:
+        for job in SUBJECTS:
+            last = database.read(get_last_success, job)
+            if text := missed(last, utc_now()) if last else "it has never succeeded":
+                raise OperatorError(f"{job}: {text}; see 'ocms jobs history'")
+            typer.echo(f"{job}: the last success was at {last:%Y-%m-%d %H:%M}.")
+
+
+@app.command()
 def history(limit: Annotated[int, typer.Option(min=1, help="How many runs.")] = 20) -> None:
     """Show the last runs, the newest first."""
     from rich.table import Table

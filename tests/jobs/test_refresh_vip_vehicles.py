@@ -31,7 +31,7 @@ def refresh(database, make_settings, clock, webhook):
     """Run one refresh against an address; alerts go to the web hook."""
 
     def run(url, *, force=False, **settings):
-        settings = make_settings(cas_url=url, alert_urls=webhook.url, cas_timeout=2, **settings)
+        settings = make_settings(cas_url=url, alert_urls=webhook.url, cas_timeout=2, cas_deadline=4, **settings)
         return Runner(database, settings, clock).run(NAME, force=force).rows
 
     return run
@@ -128,6 +128,8 @@ def test_when_cas_is_unreachable_the_old_list_stays(refresh, old_list, rows, dat
         (Fault.INVALID, "1 of 4 records in the list of CAS are not as openapi/cas.yaml says: /0/vehicle_no value"),
         (Fault.DUPLICATE, "the list of CAS has 1 vehicles more than once: VIP-0000001"),
         (Fault.TRUNCATED, "CAS cut its answer off"),
+        (Fault.HALF_CLOSED, "CAS cut its answer off: the JSON text ends in the middle"),
+        (Fault.SLOW_DRIP, "CAS took longer than 4 seconds in all"),
     ],
 )
 def test_a_bad_answer_leaves_the_old_list(refresh, mock_cas, old_list, rows, database, webhook, logs, fault, reason):

@@ -1,5 +1,6 @@
 """The schedule, across zones and hosts, and what it makes up for."""
 
+import itertools
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -214,7 +215,7 @@ def test_each_local_day_has_one_run_while_the_clocks_change(loop, host_zone, mak
     run_for(loop, 31 * DAY, step=timedelta(minutes=30))
     dues = [due for outcome, due, _ in loop.runs() if outcome == "succeeded"]
     assert len(set(dues)) == len(dues) == 32
-    assert {after - before for before, after in zip(dues, dues[1:], strict=False)} <= {
+    assert {after - before for before, after in itertools.pairwise(dues)} <= {
         DAY,
         *(DAY + sign * timedelta(minutes=minutes) for sign in (1, -1) for minutes in (30, 60)),
     }

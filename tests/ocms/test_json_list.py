@@ -2,7 +2,7 @@
 
 import json
 import random
-from itertools import chain
+from itertools import chain, pairwise
 
 import pytest
 
@@ -33,7 +33,7 @@ def test_a_long_list_comes_in_parts(separators, indent):
     draw, cuts = random.Random(7), [0]
     while cuts[-1] < len(text):
         cuts.append(cuts[-1] + draw.randint(1, 2**17))
-    parts = list(parse_json_list(text[start:end] for start, end in zip(cuts, cuts[1:], strict=False)))
+    parts = list(parse_json_list(text[start:end] for start, end in pairwise(cuts)))
     assert list(chain.from_iterable(parts)) == items
     assert max(map(len, parts)) < 10_000
 

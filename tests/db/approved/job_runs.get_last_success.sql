@@ -3,8 +3,3 @@
 SELECT max(ocms_job_run.finished) AS max_1
 FROM ocms_job_run
 WHERE ocms_job_run.job = @P1 AND ocms_job_run.outcome = @P2;
-
--- @P1 VARCHAR(40)
-SELECT min(ocms_job_run.started) AS min_1
-FROM ocms_job_run
-WHERE ocms_job_run.job = @P1;

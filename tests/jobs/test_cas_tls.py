@@ -1,0 +1,124 @@
+"""The client of CAS over TLS: whom it trusts, and what it shows."""
+
+import ssl
+from contextlib import ExitStack
+
+import pytest
+import trustme
+from fixtures.refreshing import ListOfBytes
+
+from jobs.cas_client import CasClient
+from jobs.failures import CasTlsError, RefreshError
+from ocms.contract import Contract
+from ocms.errors import OperatorError
+from ocms.server import listen, serving
+
+CONTRACT = Contract.load("cas")
+
+
+@pytest.fixture
+def authority(tmp_path):
+    """A private authority; `.file` is its certificate."""
+    authority = trustme.CA()
+    authority.file = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(authority.file)
+    return authority
+
+
+@pytest.fixture
+def secure_cas(authority, tmp_path):
+    """Start a CAS with a certificate of the authority; returns its address. It can ask for one of OCMS."""
+    with ExitStack() as stack:
+
+        def start(*, ask=False, host="localhost"):
+            authority.issue_cert(host).private_key_and_cert_chain_pem.write_to_path(tmp_path / "cas.pem")
+            cas = ListOfBytes()
+            cas.body = b'[{"vip_vehicle": "V1", "vehicle_no": "SBA1A", "status": "ACTIVE"}]'
+            tls = {"ssl_certfile": tmp_path / "cas.pem"}
+            if ask:
+                tls |= {"ssl_ca_certs": str(authority.file), "ssl_cert_reqs": ssl.CERT_REQUIRED}
+            listener = listen("127.0.0.1", 0)
+            stack.enter_context(serving(cas, listener, **tls))
+            return f"https://localhost:{listener.getsockname()[1]}"
+
+        yield start
+
+
+@pytest.fixture
+def fetch(make_settings):
+    """Fetch the list; returns how many vehicles it has."""
+
+    def run(url, **settings):
+        client = CasClient(CONTRACT, make_settings(cas_url=url, **{name: str(file) for name, file in settings.items()}))
+        return client.fetch_vip_vehicles(lambda parts: sum(map(len, parts)))
+
+    return run
+
+
+def test_a_private_authority_is_a_setting(fetch, secure_cas, authority):
+    assert fetch(secure_cas(), cas_ca_file=authority.file) == 1
+
+
+def test_a_certificate_of_an_unknown_authority_is_refused_and_not_tried_again(fetch, secure_cas, logs):
+    with pytest.raises(CasTlsError, match=r"no secure connection to CAS.*CERTIFICATE_VERIFY_FAILED.*OCMS_CAS_CA_FILE"):
+        fetch(secure_cas())
+    assert logs("cas_call_failed") == []
+
+
+def test_a_certificate_of_another_host_is_refused(fetch, secure_cas, authority):
+    with pytest.raises(CasTlsError, match="Hostname mismatch"):
+        fetch(secure_cas(host="other.test"), cas_ca_file=authority.file)
+
+
+@pytest.mark.parametrize("password", ["", "secret"])
+def test_the_certificate_of_ocms_is_shown(fetch, secure_cas, authority, tmp_path, password):
+    ours = authority.issue_cert("ocms.test")
+    certificate, key = tmp_path / "ocms.crt", tmp_path / "ocms.key"
+    certificate.write_bytes(b"".join(part.bytes() for part in ours.cert_chain_pems))
+    key.write_bytes(encrypted(ours.private_key_pem.bytes(), password))
+    url = secure_cas(ask=True)
+    files = {"cas_client_cert_file": certificate, "cas_client_key_file": key}
+    assert fetch(url, cas_ca_file=authority.file, **files, cas_client_key_password=password) == 1
+
+
+def test_one_file_can_hold_both_the_certificate_and_the_key(fetch, secure_cas, authority, tmp_path):
+    authority.issue_cert("ocms.test").private_key_and_cert_chain_pem.write_to_path(tmp_path / "ocms.pem")
+    url = secure_cas(ask=True)
+    assert fetch(url, cas_ca_file=authority.file, cas_client_cert_file=tmp_path / "ocms.pem") == 1
+
+
+def test_without_the_certificate_that_cas_asks_for_there_is_no_list(fetch, secure_cas, authority):
+    with pytest.raises(RefreshError):  # some servers say why, others hang up
+        fetch(secure_cas(ask=True), cas_ca_file=authority.file)
+
+
+@pytest.mark.parametrize(
+    ("files", "text"),
+    [
+        ({"cas_ca_file": "none.pem"}, "OCMS_CAS_CA_FILE: none.pem cannot be used: No such file or directory"),
+        ({"cas_ca_file": "empty.pem"}, "OCMS_CAS_CA_FILE: empty.pem cannot be used: "),
+        ({"cas_client_cert_file": "none.pem"}, "OCMS_CAS_CLIENT_CERT_FILE.*: none.pem cannot be used: No such file"),
+        ({"cas_client_cert_file": "ca.pem"}, "OCMS_CAS_CLIENT_KEY_FILE.*: ca.pem cannot be used: not in PEM form"),
+        ({"cas_client_key_file": "ca.pem"}, "OCMS_CAS_CLIENT_KEY_FILE is of no use without OCMS_CAS_CLIENT_CERT_FILE"),
+        (
+            {"cas_client_cert_file": "ocms.crt", "cas_client_key_file": "locked.key"},
+            "OCMS_CAS_CLIENT_KEY_PASSWORD",
+        ),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_told_at_the_start(make_settings, authority, tmp_path, files, text):
+    (tmp_path / "empty.pem").touch()
+    ours = authority.issue_cert("ocms.test")
+    ours.cert_chain_pems[0].write_to_path(tmp_path / "ocms.crt")
+    (tmp_path / "locked.key").write_bytes(encrypted(ours.private_key_pem.bytes(), "secret"))
+    with pytest.raises(OperatorError, match=text):
+        CasClient(CONTRACT, make_settings(**files))
+
+
+def encrypted(key, password):
+    """A key in PEM form, encrypted if there is a password."""
+    from cryptography.hazmat.primitives import serialization as form  # noqa: PLC0415  # trustme brings it
+
+    loaded = form.load_pem_private_key(key, None)
+    kind = form.BestAvailableEncryption(password.encode()) if password else form.NoEncryption()
+    return loaded.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, kind)

@@ -1,0 +1,277 @@
+"""The record of the runs, and the alerts: once per incident and once on recovery."""
+
+import sqlite3
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+import pytest
+
+from db.job_runs import Changes, finish_run, insert_run, list_runs
+from jobs.alerts import send_alert
+from jobs.failures import EmptyListError, InvalidListError
+from jobs.recorder import JobFailedError, Recorder
+from ocms.errors import JobRunningError, OperatorError
+
+JOB = "refresh-vip-vehicles"
+BAD = "OCMS: the list was not refreshed"
+GOOD = "OCMS: the list is refreshed again"
+LATE = "OCMS: the list is out of date"
+DUE = datetime(2026, 6, 30, 14, tzinfo=UTC)
+
+
+@pytest.fixture
+def new_recorder(database, webhook, clock):
+    """The recorder of another process."""
+    return lambda: Recorder(database, JOB, "the list", partial(send_alert, [webhook.url]), clock)
+
+
+@pytest.fixture
+def recorder(new_recorder):
+    return new_recorder()
+
+
+@pytest.fixture
+def succeed(database, clock):
+    """Work that succeeds."""
+
+    def work(run_id):
+        with database.writing() as conn:
+            finish_run(conn, run_id, clock(), "succeeded", changes=Changes(0, 1, 1, 0, 0))
+        return "done"
+
+    return work
+
+
+def failing(error):
+    def work(run_id):
+        raise error
+
+    return work
+
+
+def fail(recorder, error=None, **when):
+    with pytest.raises(OperatorError):
+        recorder.run(failing(error or EmptyListError("the list is empty")), **when)
+
+
+def titles(webhook):
+    return [alert["title"] for alert in webhook.alerts]
+
+
+def last_run(database):
+    with database.reading() as conn:
+        return list_runs(conn, 1)[0]
+
+
+def test_an_incident_is_told_once_and_its_end_once(new_recorder, succeed, webhook, clock):
+    for _ in range(3):
+        fail(new_recorder())
+        clock.move(days=1)
+    assert titles(webhook) == [BAD]
+    for _ in range(2):
+        assert new_recorder().run(succeed) == "done"
+    assert titles(webhook) == [BAD, GOOD]
+    assert [alert["type"] for alert in webhook.alerts] == ["failure", "success"]
+    fail(new_recorder())
+    assert titles(webhook) == [BAD, GOOD, BAD]
+
+
+def test_another_reason_in_the_same_incident_is_told_as_well(recorder, webhook):
+    fail(recorder)
+    fail(recorder, InvalidListError("the list is wrong"))
+    fail(recorder)
+    assert titles(webhook) == [BAD, BAD]
+    assert "the list is wrong" in webhook.alerts[1]["message"]
+
+
+def test_an_alert_says_what_happened_where_and_what_to_do(recorder, webhook, database):
+    fail(recorder)
+    run = last_run(database)
+    assert webhook.alerts[0]["message"] == (
+        "the list is empty\n\nThe list of the last refresh stays in use.\n\n"
+        f"Run {run['run_id']} on {run['host']}; 'ocms jobs show {run['run_id']}' tells more.\n"
+        "What to do: docs/operations/vip-refresh.md"
+    )
+
+
+def test_the_record_says_how_a_run_ended_and_that_it_was_told(recorder, database, clock, succeed):
+    fail(recorder, due=DUE)
+    run = last_run(database)
+    told = {"outcome": "failed", "reason": "empty", "detail": "the list is empty", "due": DUE, "alerted": clock.now}
+    assert run == run | told
+    fail(recorder)
+    assert last_run(database)["alerted"] is None
+    recorder.run(succeed)
+    assert last_run(database) == last_run(database) | {"outcome": "succeeded", "reason": None, "rows": 1, "added": 1}
+
+
+def test_what_nobody_foresaw_is_critical_and_told(recorder, webhook, logs, database):
+    with pytest.raises(JobFailedError, match="the list was not refreshed: division by zero"):
+        recorder.run(failing(ZeroDivisionError("division by zero")))
+    (line,) = logs("job_failed")
+    assert (line["level"], line["reason"]) == ("critical", "unexpected")
+    assert line["exception"][0]["exc_type"] == "ZeroDivisionError"
+    assert last_run(database)["reason"] == "unexpected"
+    assert titles(webhook) == [BAD]
+
+
+def test_an_alert_that_nobody_took_is_sent_again_by_the_next_failure(recorder, webhook, database, clock):
+    broken = Recorder(database, JOB, "the list", partial(send_alert, ["json://127.0.0.1:9/"]), clock)
+    fail(broken)
+    assert last_run(database)["alerted"] is None
+    fail(recorder)
+    assert titles(webhook) == [BAD]
+
+
+def test_a_due_time_has_one_run(new_recorder, succeed, database):
+    assert new_recorder().run(succeed, due=DUE) == "done"
+    for _ in range(2):
+        assert new_recorder().run(succeed, due=DUE, again=True) is None
+    with database.reading() as conn:
+        assert len(list_runs(conn, 9)) == 1
+
+
+def test_a_failed_due_time_is_tried_again_only_when_asked(new_recorder, succeed):
+    fail(new_recorder(), due=DUE)
+    recorder = new_recorder()
+    assert recorder.run(succeed, due=DUE) is None
+    assert new_recorder().run(succeed, due=DUE, again=True) == "done"
+
+
+def test_who_waited_for_the_lock_sees_that_the_due_time_is_done(new_recorder, succeed, database, clock):
+    """Two replicas look at the same moment; the second one gets the lock when the first has finished."""
+    first, second = new_recorder(), new_recorder()
+    looked = second._database.read
+    ran = []
+
+    def read(work, *args):
+        found = looked(work, *args)
+        if not ran:
+            ran.append(True)
+            first.run(succeed, due=DUE)
+        return found
+
+    second._database = type(database)(database.engine, database.path)
+    second._database.read = read
+    assert second.run(succeed, due=DUE) is None
+    with database.reading() as conn:
+        assert len(list_runs(conn, 9)) == 1
+
+
+def test_a_run_that_another_one_holds_up_is_no_incident(new_recorder, succeed, webhook):
+    other = new_recorder()
+
+    def work(run_id):
+        with pytest.raises(JobRunningError):
+            other.run(succeed, due=DUE)
+        return succeed(run_id)
+
+    assert new_recorder().run(work) == "done"
+    assert webhook.alerts == []
+
+
+def test_a_stop_is_recorded_and_no_incident(recorder, database, webhook):
+    with pytest.raises(KeyboardInterrupt):
+        recorder.run(failing(KeyboardInterrupt()), due=DUE)
+    assert (last_run(database)["outcome"], last_run(database)["reason"]) == ("interrupted", "stopped")
+    assert webhook.alerts == []
+
+
+def test_a_stop_after_the_replacement_leaves_the_record_of_its_success(recorder, database, succeed):
+    def work(run_id):
+        succeed(run_id)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        recorder.run(work)
+    assert last_run(database)["outcome"] == "succeeded"
+
+
+def test_a_missed_run_is_told_once_when_25_hours_have_passed(new_recorder, recorder, succeed, webhook, clock, database):
+    recorder.run(succeed)
+    clock.move(hours=24, minutes=59)
+    recorder.check_missed(DUE)
+    assert titles(webhook) == []
+    clock.move(minutes=1)
+    for _ in range(3):
+        new_recorder().check_missed(DUE)
+        recorder.check_missed(DUE)
+        clock.move(hours=30)
+    assert titles(webhook) == [LATE]
+    assert "no refresh has succeeded for 25 hours, since 2026-06-30 22:30" in webhook.alerts[0]["message"]
+    run = last_run(database)
+    assert (run["outcome"], run["reason"], run["due"]) == ("missed", "missed", DUE)
+    new_recorder().run(succeed)
+    assert titles(webhook) == [LATE, GOOD]
+    clock.move(hours=26)
+    recorder.check_missed(DUE + timedelta(days=5))
+    assert titles(webhook) == [LATE, GOOD, LATE]
+
+
+def test_what_never_succeeded_is_missed_25_hours_after_its_first_start(new_recorder, webhook, clock):
+    new_recorder().check_missed(DUE)
+    fail(new_recorder())
+    clock.move(hours=25)
+    new_recorder().check_missed(DUE)
+    assert titles(webhook) == [BAD, LATE]
+
+
+def test_a_missed_run_is_noticed_while_a_run_holds_the_lock(new_recorder, recorder, succeed, webhook, clock):
+    """A process that hangs in the middle of a refresh does not hide it."""
+    recorder.run(succeed)
+
+    def hang(run_id):
+        clock.move(hours=26)
+        new_recorder().check_missed(DUE)
+        return succeed(run_id)
+
+    new_recorder().run(hang)
+    assert titles(webhook)[0] == LATE
+
+
+def test_the_day_has_no_missed_run_when_a_run_by_hand_has_succeeded(recorder, new_recorder, succeed, webhook, clock):
+    recorder.run(succeed)
+    clock.move(hours=20)
+    new_recorder().run(succeed)
+    clock.move(hours=10)
+    recorder.check_missed(DUE)
+    assert webhook.alerts == []
+
+
+def test_a_database_that_cannot_be_written_is_told_once_by_a_process(recorder, database, webhook, succeed, logs):
+    if database.path is None:
+        pytest.skip("only SQLite has one lock for all writers")
+    other = sqlite3.connect(database.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    for _ in range(2):
+        with pytest.raises(JobFailedError, match="database is locked"):
+            recorder.run(succeed, due=DUE)
+    other.close()
+    assert titles(webhook) == [BAD]
+    assert {line["level"] for line in logs("job_failed")} == {"critical"}
+    assert recorder.run(succeed, due=DUE) == "done"
+    assert titles(webhook) == [BAD, GOOD]
+
+
+def test_a_job_that_another_process_made_good_is_told_by_who_raised_the_alarm(
+    recorder, new_recorder, database, webhook, succeed
+):
+    """What could not be recorded, only the process that told it knows."""
+    if database.path is None:
+        pytest.skip("a server cannot be moved away by a test")
+    away = database.path.with_name("away")
+    database.path.rename(away)
+    fail(recorder, due=DUE)
+    away.rename(database.path)
+    assert new_recorder().run(succeed, due=DUE) == "done"
+    assert titles(webhook) == [BAD]
+    assert recorder.run(succeed, due=DUE) is None
+    assert titles(webhook) == [BAD, GOOD]
+
+
+def test_a_run_that_was_killed_does_not_make_its_due_time_done(database, new_recorder, succeed, clock):
+    with database.writing() as conn:
+        insert_run(conn, JOB, clock(), host="here", due=DUE)
+    assert new_recorder().run(succeed, due=DUE) == "done"
+    with database.reading() as conn:
+        assert [run["outcome"] for run in list_runs(conn, 9)] == ["succeeded", "interrupted"]
