@@ -2,15 +2,18 @@
 
 import json
 import random
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
+from pathlib import Path
 
 import msgspec
 import pytest
+from fixtures.commands import environment
 from fixtures.refreshing import refresh
 from fixtures.settings import OCMS_KEY
 from sqlalchemy import select
@@ -198,3 +201,21 @@ def test_what_a_killed_loop_leaves_is_done_by_the_next_one(start, database, mock
     wait_until(lambda: [run["outcome"] for run in runs(database)] == ["succeeded", "interrupted"])
     assert len({run["due"] for run in runs(database)}) == 1
     assert content(database) == listed(5, 0)
+
+
+def test_the_memory_of_a_refresh_does_not_grow_with_the_list(database, database_url, plain_cas):
+    """A million vehicles may need 300 MB; here it is shown that ten times the list needs hardly more."""
+    peak = {}
+    for size in (30_000, 300_000):
+        plain_cas.body = msgspec.json.encode(list(vehicles(size)))
+        variables = {"OCMS_CAS_URL": plain_cas.url, "OCMS_CAS_API_KEY": OCMS_KEY}
+        command = [sys.executable, "-m", "ocms", "jobs", "run", NAME]
+        process = subprocess.Popen(command, env=environment(database_url, **variables), stderr=subprocess.DEVNULL)
+        status = Path(f"/proc/{process.pid}/status")
+        while process.poll() is None:
+            if found := re.search(r"VmHWM:\s+(\d+) kB", status.read_text()):  # the highest so far
+                peak[size] = int(found[1]) / 1024
+            time.sleep(0.02)
+        assert process.returncode == 0
+    assert peak[300_000] < 200, peak
+    assert peak[300_000] - peak[30_000] < 40, peak
