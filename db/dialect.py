@@ -44,7 +44,7 @@ from sqlalchemy.types import TypeEngine
 
 from db.driver_errors import numbers_of, of_odbc
 from db.engine import Database, translated
-from ocms.errors import DatabaseError, JobRunningError
+from ocms.errors import DatabaseError, DatabaseUnavailableError, JobRunningError
 from ocms.rules import SINGAPORE
 
 CENT = Decimal("0.01")
@@ -236,14 +236,19 @@ def job_lock(database: Database, job: str) -> Iterator[None]:
     """Hold the lock of a job, which one holder has at a time; it is free again when its holder is gone.
 
     On SQL Server it is an application lock of the database, so that it holds for all replicas. An SQLite database is of
-    one machine, and so is its lock, of a file beside it. Raises JobRunningError.
+    one machine, and so is its lock, of a file beside it. Raises JobRunningError and DatabaseError.
     """
     if database.path is None:
         with database.private() as conn:
             _lock_application(conn, job)
             yield
         return
-    with database.path.with_name(f"{database.path.name}.{job}.lock").open("w") as file:
+    path = database.path.with_name(f"{database.path.name}.{job}.lock")
+    try:
+        file = path.open("w")
+    except OSError as error:
+        raise DatabaseUnavailableError(f"cannot lock {path}: {error.strerror}") from error
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

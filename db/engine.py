@@ -22,6 +22,8 @@ LOCK_TIMEOUT = 5
 """Seconds that a writer waits for another one on SQLite."""
 ATTEMPTS = 4
 """How often a unit of work is tried whose failure may pass."""
+RETRY_WITHIN = 45.0
+"""Seconds after which it is not tried again: its caller has gone by then."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -90,9 +92,14 @@ class Database:
         self.engine.dispose()
 
 
-def retry(work: Callable[[], T]) -> T:
-    """Call a function again while it fails for a reason that passes. Raises DatabaseError after some attempts."""
-    for attempt in stamina.retry_context(_passes, attempts=ATTEMPTS, wait_initial=0.05, wait_max=1, wait_jitter=0.1):
+def retry(work: Callable[[], T], within: float | None = RETRY_WITHIN) -> T:
+    """Call a function again while it fails for a reason that passes, but not after `within` seconds.
+
+    Raises DatabaseError after some attempts.
+    """
+    for attempt in stamina.retry_context(
+        _passes, attempts=ATTEMPTS, timeout=within, wait_initial=0.05, wait_max=1, wait_jitter=0.1
+    ):
         with attempt:
             return work()
     raise AssertionError  # the last attempt has returned or raised

@@ -3,17 +3,22 @@
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import VARCHAR, ColumnElement, Connection, and_, func, insert, select, update
+from sqlalchemy import VARCHAR, Connection, and_, func, insert, select, update
 
 from db.tables import job_run
 
 RUNNING, SUCCEEDED, FAILED, INTERRUPTED, MISSED = "running", "succeeded", "failed", "interrupted", "missed"
 """The outcomes. An interrupted run was stopped or killed; a missed one tells that there was no success for too long."""
 
-ABANDONED = "the process ended in the middle of it; nothing was replaced"
-"""The detail of a run that never ended by itself. Its list is the old one: the end is written with the replacement."""
-
 Run = dict[str, Any]
+
+
+class Incident(NamedTuple):
+    """What happened since the last success but one: the last success, and the failed and missed runs around it."""
+
+    success: Run | None
+    before: list[Run]
+    after: list[Run]
 
 
 class Changes(NamedTuple):
@@ -32,10 +37,10 @@ def insert_run(conn: Connection, job: str, started: datetime, *, host: str, due:
 
 
 def insert_missed(  # noqa: PLR0913  # the columns of a missed run
-    conn: Connection, job: str, now: datetime, *, host: str, due: datetime, detail: str
+    conn: Connection, job: str, now: datetime, *, host: str, due: datetime, reason: str, detail: str
 ) -> int:
     """Record that a job has not succeeded for too long; return the run's number."""
-    told = {"outcome": MISSED, "reason": MISSED, "detail": _cut("detail", detail)}
+    told = {"outcome": MISSED, "reason": reason, "detail": _cut("detail", detail)}
     return _insert(conn, job=job, started=now, finished=now, due=due, host=host, **told)
 
 
@@ -44,12 +49,12 @@ def _insert(conn: Connection, *, host: str, **columns: Any) -> int:
     return int(result.inserted_primary_key[0])  # type: ignore[index]  # an insert of one row has a key
 
 
-def close_abandoned_runs(conn: Connection, job: str, now: datetime) -> int:
+def close_abandoned_runs(conn: Connection, job: str, now: datetime, *, reason: str, detail: str) -> int:
     """Record the runs of a job that never ended as interrupted; return how many.
 
     Only the holder of the job's lock may.
     """
-    told = {"finished": now, "outcome": INTERRUPTED, "reason": "killed", "detail": ABANDONED}
+    told = {"finished": now, "outcome": INTERRUPTED, "reason": reason, "detail": _cut("detail", detail)}
     abandoned = update(job_run).where(job_run.c.job == job, job_run.c.outcome == RUNNING)
     return conn.execute(abandoned.values(told)).rowcount
 
@@ -82,6 +87,12 @@ def get_run(conn: Connection, run_id: int) -> Run | None:
     return None if row is None else dict(row)
 
 
+def is_succeeded(conn: Connection, run_id: int) -> bool:
+    """Tell whether a run has succeeded."""
+    run = get_run(conn, run_id)
+    return run is not None and run["outcome"] == SUCCEEDED
+
+
 def list_runs(conn: Connection, limit: int) -> list[Run]:
     """Return the last runs, the newest first."""
     statement = select(job_run).order_by(job_run.c.run_id.desc()).limit(limit)
@@ -94,10 +105,19 @@ def list_outcomes(conn: Connection, job: str, since: datetime) -> set[str]:
     return set(conn.execute(statement).scalars())
 
 
-def list_alerted(conn: Connection, job: str) -> set[str]:
-    """Return the reasons that the operators were told of since the last success of a job."""
-    statement = select(job_run.c.reason).where(_since_success(job), job_run.c.alerted.is_not(None)).distinct()
-    return set(conn.execute(statement).scalars())
+def get_incident(conn: Connection, job: str) -> Incident:
+    """Return what there is to tell the operators of, or was."""
+    of_job = job_run.c.job == job
+    successes = select(job_run).where(of_job, job_run.c.outcome == SUCCEEDED).order_by(job_run.c.finished.desc())
+    last = [dict(row) for row in conn.execute(successes.limit(2)).mappings()]
+    bad = select(job_run).where(of_job, job_run.c.outcome.in_((FAILED, MISSED))).order_by(job_run.c.run_id)
+    if len(last) > 1:
+        bad = bad.where(job_run.c.started >= last[1]["finished"])
+    runs = [dict(row) for row in conn.execute(bad).mappings()]
+    success = last[0] if last else None
+    end = (success["finished"], success["run_id"]) if success else None
+    before = [run for run in runs if end and (run["started"], run["run_id"]) < end]
+    return Incident(success, before, [run for run in runs if run not in before])
 
 
 def get_last_success(conn: Connection, job: str) -> datetime | None:
@@ -109,17 +129,6 @@ def get_last_success(conn: Connection, job: str) -> datetime | None:
 def get_first_start(conn: Connection, job: str) -> datetime | None:
     """Return when a job was first started, or None."""
     return conn.execute(select(func.min(job_run.c.started)).where(job_run.c.job == job)).scalar()
-
-
-def is_missed_recorded(conn: Connection, job: str) -> bool:
-    """Tell whether it is recorded that a job has not succeeded for too long."""
-    statement = select(job_run.c.run_id).where(_since_success(job), job_run.c.outcome == MISSED).limit(1)
-    return conn.execute(statement).first() is not None
-
-
-def _since_success(job: str) -> ColumnElement[bool]:
-    success = select(func.max(job_run.c.run_id)).where(job_run.c.job == job, job_run.c.outcome == SUCCEEDED)
-    return and_(job_run.c.job == job, job_run.c.run_id > func.coalesce(success.scalar_subquery(), 0))
 
 
 def _without_none(columns: dict[str, Any]) -> dict[str, Any]:

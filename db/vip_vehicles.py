@@ -65,10 +65,10 @@ def compare_vip_vehicles(conn: Connection, staged: Staged) -> Changes:
     """
     old, new = vip_vehicle.c, staged.c
     others = [is_other(conn.dialect.name, old[name], new[name]) for name in ("vehicle_no", "description", "status")]
-    kept_and_changed = select(func.count(), func.sum(case((or_(*others), 1), else_=0))).select_from(
-        staged.join(vip_vehicle, old.vip_vehicle == new.vip_vehicle)
-    )
-    kept, changed = conn.execute(kept_and_changed).one()
+    same_key = staged.join(vip_vehicle, old.vip_vehicle == new.vip_vehicle)
+    # apart from the sum, since SQL Server sums nothing that has a subquery in it
+    both = select(case((or_(*others), 1), else_=0).label("changed")).select_from(same_key).subquery("kept")
+    kept, changed = conn.execute(select(func.count(), func.sum(both.c.changed)).select_from(both)).one()
     before, rows = count_vip_vehicles(conn), conn.execute(_count(staged)).scalar_one()
     return Changes(rows_before=before, rows=rows, added=rows - kept, removed=before - kept, changed=changed or 0)
 

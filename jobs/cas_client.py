@@ -1,8 +1,11 @@
 """The client of CAS, driven by ``openapi/cas.yaml``."""
 
+import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -20,6 +23,7 @@ from jobs.failures import (
     EmptyListError,
     InvalidListError,
     NotJsonError,
+    RefreshError,
     TooLargeError,
 )
 from ocms.contract import Contract
@@ -74,46 +78,57 @@ class CasClient:
         timeout = httpx2.Timeout(settings.cas_timeout, connect=settings.cas_connect_timeout)
         try:
             with (
+                _hung_up_at(end) as trace,
                 httpx2.Client(verify=self._verify, timeout=timeout) as client,
                 client.stream(
                     self._operation.method,
                     settings.cas_url + self._operation.path,
                     json={},
                     headers={self._key_header: settings.cas_api_key.get_secret_value()},
+                    extensions={"trace": trace},
                 ) as answer,
             ):
                 if not answer.is_success:
                     raise CasStatusError(answer.status_code)
                 return take(self._vehicles(self._blocks(answer, end)))
-        except httpx2.RemoteProtocolError as error:
-            raise CutOffError(f"CAS cut its answer off: {error}") from error
-        except httpx2.ReadTimeout as error:
-            raise CasTimeoutError(f"CAS did not answer within {settings.cas_timeout:g} seconds") from error
         except httpx2.DecodingError as error:
             raise NotJsonError(f"CAS answered something that cannot be unpacked: {error}") from error
         except httpx2.TransportError as error:
-            text = str(error) or type(error).__name__
-            if _is_of_tls(error):
-                raise CasTlsError(
-                    f"no secure connection to CAS at {settings.cas_url}: {text}; "
-                    "check OCMS_CAS_CA_FILE and OCMS_CAS_CLIENT_CERT_FILE"
-                ) from error
-            raise CasUnreachableError(f"CAS cannot be reached at {settings.cas_url}: {text}") from error
+            raise self._translated(error, end) from error
+
+    def _translated(self, error: httpx2.TransportError, end: float) -> RefreshError:
+        text = str(error) or type(error).__name__
+        if time.monotonic() >= end:
+            return self._too_late()
+        if isinstance(error, httpx2.ReadTimeout):
+            return CasTimeoutError(f"CAS did not answer within {self._settings.cas_timeout:g} seconds")
+        if _is_of_tls(error):
+            advice = "check OCMS_CAS_CA_FILE and OCMS_CAS_CLIENT_CERT_FILE"
+            return CasTlsError(f"no secure connection to CAS at {self._settings.cas_url}: {text}; {advice}")
+        return CasUnreachableError(f"CAS cannot be reached at {self._settings.cas_url}: {text}")
+
+    def _too_late(self) -> DeadlineError:
+        return DeadlineError(f"CAS took longer than {self._settings.cas_deadline:g} seconds in all (OCMS_CAS_DEADLINE)")
 
     def _blocks(self, answer: httpx2.Response, end: float) -> Iterator[bytes]:
         """Read the answer within its bounds of time and size."""
-        most, deadline = self._settings.cas_max_bytes, self._settings.cas_deadline
+        most = self._settings.cas_max_bytes
         size, block = 0, bytearray()
-        for piece in answer.iter_bytes():
-            size += len(piece)
-            if size > most:
-                raise TooLargeError(f"the answer of CAS is larger than {most} bytes (OCMS_CAS_MAX_BYTES)")
-            if time.monotonic() > end:
-                raise DeadlineError(f"CAS took longer than {deadline:g} seconds in all (OCMS_CAS_DEADLINE)")
-            block += piece
-            if len(block) >= BLOCK:
-                yield bytes(block)
-                block.clear()
+        try:
+            for piece in answer.iter_bytes():
+                size += len(piece)
+                if size > most:
+                    raise TooLargeError(f"the answer of CAS is larger than {most} bytes (OCMS_CAS_MAX_BYTES)")
+                if time.monotonic() >= end:
+                    raise self._too_late()
+                block += piece
+                if len(block) >= BLOCK:
+                    yield bytes(block)
+                    block.clear()
+        except (httpx2.RemoteProtocolError, httpx2.ReadError) as error:
+            if time.monotonic() >= end:
+                raise self._too_late() from error
+            raise CutOffError(f"CAS cut its answer off: {str(error) or type(error).__name__}") from error
         yield bytes(block)
 
     def _vehicles(self, blocks: Iterator[bytes]) -> Iterator[Vehicles]:
@@ -184,8 +199,30 @@ def _words(error: OSError) -> str:
 
 
 def _is_of_tls(error: BaseException | None) -> bool:
+    """Tell whether the two sides do not trust each other; a connection that only breaks is another thing."""
     while error:
         if isinstance(error, ssl.SSLError):
-            return True
+            return not isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError | ssl.SSLSyscallError)
         error = error.__cause__ or error.__context__
     return False
+
+
+@contextmanager
+def _hung_up_at(end: float) -> Iterator[Callable[[str, Any], None]]:
+    """Hang up at a time, whatever goes on; yields what the client tells of its connection."""
+    with ExitStack() as stack:
+
+        def trace(event: str, info: Any) -> None:
+            if event == "connection.connect_tcp.complete":
+                connection = stack.enter_context(info["return_value"].get_extra_info("socket").dup())
+                timer = threading.Timer(max(0.0, end - time.monotonic()), _hang_up, [connection])
+                timer.daemon = True
+                timer.start()
+                stack.callback(timer.cancel)
+
+        yield trace
+
+
+def _hang_up(connection: socket.socket) -> None:
+    with suppress(OSError):  # CAS has been quicker
+        connection.shutdown(socket.SHUT_RDWR)

@@ -97,8 +97,9 @@ class TakenOverError(RefreshError):
     reason = "taken-over"
 
 
-DATABASE, UNEXPECTED, STOPPED = "database", "unexpected", "stopped"
-"""The other reasons: the database failed, something that nobody foresaw, the process was told to stop."""
+DATABASE, UNEXPECTED, STOPPED, KILLED, MISSED = "database", "unexpected", "stopped", "killed", "missed"
+"""The other reasons: the database failed; something that nobody foresaw; the process was told to stop; it was killed;
+the job did not succeed for too long."""
 
 
 def reason_of(error: BaseException) -> str:

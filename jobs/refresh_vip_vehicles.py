@@ -9,7 +9,7 @@ from typing import Any
 from db.bulk import chunks
 from db.dialect import EmptyBy
 from db.engine import Database, begin_write, retry
-from db.job_runs import SUCCEEDED, Changes, finish_run
+from db.job_runs import SUCCEEDED, Changes, finish_run, is_succeeded
 from db.vip_vehicles import (
     Staged,
     compare_vip_vehicles,
@@ -44,9 +44,8 @@ def refresh_vip_vehicles(  # noqa: PLR0913  # what the job needs, each given onc
     A list smaller than `min_share` (0 to 1) of the old one is refused. `progress` is told how many vehicles are loaded.
     Raises RefreshError and DatabaseError; then the old list stays.
     """
-    return retry(
-        partial(_refresh, database, run_id, fetch, now, min_share=min_share, empty_by=empty_by, progress=progress)
-    )
+    work = partial(_refresh, database, run_id, fetch, now, min_share=min_share, empty_by=empty_by, progress=progress)
+    return retry(work, within=None)
 
 
 def _refresh(  # noqa: PLR0913  # the same
@@ -81,7 +80,9 @@ def _refresh(  # noqa: PLR0913  # the same
         _require_size(changes, min_share)
         with begin_write(conn):
             replace_vip_vehicles(conn, staged, empty_by)
-            if not finish_run(conn, run_id, now(), SUCCEEDED, changes=changes):
+            open_until_now = finish_run(conn, run_id, now(), SUCCEEDED, changes=changes)
+            # else it has succeeded before, when the answer to COMMIT was lost, or it is no longer ours
+            if not open_until_now and not is_succeeded(conn, run_id):
                 raise TakenOverError("another process has taken this refresh over; nothing was replaced by this one")
     return changes
 

@@ -8,6 +8,7 @@ from db.engine import Database
 from db.job_runs import Changes
 from jobs.alerts import send_alert
 from jobs.cas_client import CasClient
+from jobs.incidents import Incidents
 from jobs.recorder import Recorder
 from jobs.refresh_vip_vehicles import NAME, refresh_vip_vehicles
 from ocms.contract import Contract
@@ -24,7 +25,8 @@ class Runner:
     def __init__(self, database: Database, settings: Settings, now: Callable[[], datetime] = utc_now) -> None:
         self._cas = CasClient(Contract.load("cas"), settings)
         alert = partial(send_alert, settings.alert_urls)
-        self._recorders = {job: Recorder(database, job, subject, alert, now) for job, subject in SUBJECTS.items()}
+        self._incidents = {job: Incidents(database, job, subject, alert, now) for job, subject in SUBJECTS.items()}
+        self._recorders = {job: Recorder(database, job, self._incidents[job], now) for job in SUBJECTS}
         self._refresh = partial(
             refresh_vip_vehicles,
             database,
@@ -46,6 +48,5 @@ class Runner:
 
         `again` says to try also after a failure. Raises OperatorError.
         """
-        recorder = self._recorders[job]
-        recorder.check_missed(due)
-        recorder.run(self._refresh, due=due, again=again)
+        self._incidents[job].look(due)
+        self._recorders[job].run(self._refresh, due=due, again=again)

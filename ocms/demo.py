@@ -51,19 +51,21 @@ def run_demo(port: int | None, cas_port: int | None) -> None:
     settings = load_settings()
     configure_logging(settings.log_format)
     _prepare(settings)
-    control_port = control_port_for("127.0.0.1", cas_port)
-    mock = f"mock-cas --port {cas_port} --control-port {control_port} --vehicles {VEHICLES}"
-    with _running(f"serve --port {port}", mock) as servers:
+    control_port = control_port_for(cas_port, taken=port)
+    with _processes() as parts:
+        _start(parts, f"serve --port {port}")
+        _start(parts, f"mock-cas --port {cas_port} --control-port {control_port} --vehicles {VEHICLES}")
         for wanted in (cas_port, port):
-            _wait_for(wanted, servers, stop)
-        with _running(f"jobs run {NAME}") as refresh:
-            while refresh[0].poll() is None and not stop.wait(0.1):
-                _require_alive(servers)
-        with _running("jobs loop") as loop:
-            if not stop.is_set():
-                _say(port, cas_port, control_port)
-            while not stop.wait(0.2):
-                _require_alive(servers + loop)
+            _wait_for(wanted, parts, stop)
+        refresh = _start(parts, f"jobs run {NAME}")
+        while refresh.poll() is None and not stop.wait(0.1):
+            pass
+        if not stop.is_set():
+            parts.remove(refresh)
+            _start(parts, "jobs loop")
+            _say(port, cas_port, control_port)
+        while not stop.wait(0.2):
+            _require_alive(parts)
 
 
 def _prepare(settings: Settings) -> None:
@@ -81,12 +83,19 @@ def _prepare(settings: Settings) -> None:
     database.close()
 
 
+Parts = list["subprocess.Popen[bytes]"]
+
+
+def _start(parts: Parts, command: str) -> "subprocess.Popen[bytes]":
+    parts.append(subprocess.Popen([sys.executable, "-m", "ocms", *command.split()]))  # noqa: S603  # our own command
+    return parts[-1]
+
+
 @contextmanager
-def _running(*commands: str) -> Iterator[list[subprocess.Popen[bytes]]]:
-    parts: list[subprocess.Popen[bytes]] = []
+def _processes() -> Iterator[Parts]:
+    """Hold processes that are ended with the block."""
+    parts: Parts = []
     try:
-        for command in commands:
-            parts.append(subprocess.Popen([sys.executable, "-m", "ocms", *command.split()]))  # noqa: PERF401, S603  # our own commands; each started one must be stopped
         yield parts
     finally:
         for part in parts:
@@ -100,7 +109,7 @@ def _running(*commands: str) -> Iterator[list[subprocess.Popen[bytes]]]:
                 part.wait()
 
 
-def _wait_for(port: int, parts: list[subprocess.Popen[bytes]], stop: threading.Event) -> None:
+def _wait_for(port: int, parts: Parts, stop: threading.Event) -> None:
     for _ in range(START_SECONDS * 10):
         _require_alive(parts)
         with socket.socket() as probe:
@@ -109,7 +118,7 @@ def _wait_for(port: int, parts: list[subprocess.Popen[bytes]], stop: threading.E
     raise OperatorError(f"nothing answers on port {port} after {START_SECONDS} seconds; see the lines above")
 
 
-def _require_alive(parts: list[subprocess.Popen[bytes]]) -> None:
+def _require_alive(parts: Parts) -> None:
     for part in parts:
         if part.poll() is not None:
             command = " ".join(map(str, part.args[2:]))  # type: ignore[index]  # `_running` gives a list

@@ -10,6 +10,7 @@ from ocms.validation import parse_json
 LONGEST_ITEM = 2**20
 """Bytes; without such a bound a text that never closes its first item would be kept as a whole."""
 _TRUNCATED = "Input data was truncated"  # msgspec's words
+_NO_LIST = "the JSON text is no array"
 _COMMA = re.compile(rb"[ \t\r\n]*,")
 _TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*"|["\[\]{}]', re.DOTALL)
 
@@ -37,12 +38,14 @@ def parse_json_list(blocks: Iterable[bytes]) -> Iterator[list[Any]]:
             yield items
             text, begun = b"[" + text[end:], True
         elif len(text) > LONGEST_ITEM:
+            if text.startswith(b"{"):
+                raise NoListError(_NO_LIST)
             raise ValueError(f"no JSON array of objects of at most {LONGEST_ITEM} bytes")
     if not text:
         raise ValueError("there is no text")
     rest = _parse(text)
     if not isinstance(rest, list):
-        raise NoListError("the JSON text is no array")
+        raise NoListError(_NO_LIST)
     if begun and not rest:
         raise ValueError("no JSON in UTF-8: the last comma has no item")
     yield rest

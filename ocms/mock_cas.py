@@ -59,14 +59,14 @@ def _get_vip_vehicles(mock: MockCas, _: Call) -> Reply:
 
 async def _spoil(app: ASGIApp, mock: MockCas, scope: Scope, receive: Receive, send: Send) -> None:
     """Spoil a good answer on its way out."""
-    spoiled = False
+    spoiled, fault = False, mock.fault
 
     async def send_spoiled(message: Message) -> None:
         nonlocal spoiled
         if message["type"] == "http.response.start":
             spoiled = message["status"] == 200 and scope["method"] == "POST"  # noqa: PLR2004  # a success
         body = message.get("body", b"")
-        match mock.fault if spoiled else Fault.NONE, message["type"]:
+        match fault if spoiled else Fault.NONE, message["type"]:
             case Fault.SLOW, "http.response.start":
                 await anyio.sleep(SLOW_SECONDS)
             case Fault.TRUNCATED, "http.response.body":

@@ -19,6 +19,8 @@ from ocms.faults import Fault
 from ocms.mock_cas import MockCas, create_mock_cas
 from ocms.server import listen, serving
 
+CONTROL_HOST = "127.0.0.1"
+"""Who may change the mock is on the same machine: there is no key."""
 CONTROL_OFFSET = 10_000
 """How far the control port is from the port of CAS, when none is given."""
 LAST_PORT = 65535
@@ -33,8 +35,8 @@ def serve_mock_cas(mock: MockCas, key: str, host: str, port: int, control_port: 
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    app, control = create_mock_cas(mock, key), _listen_for_control(host, port, control_port)
-    url = f"http://{host}:{control.getsockname()[1]}"
+    app, control = create_mock_cas(mock, key), _listen_for_control(port, control_port)
+    url = f"http://{CONTROL_HOST}:{control.getsockname()[1]}"
     with serving(create_control(mock), control):
         while not stop.is_set():
             down = mock.fault is Fault.DOWN
@@ -61,19 +63,23 @@ def create_control(mock: MockCas) -> Starlette:
     return Starlette(routes=[Route("/", control, methods=["GET", "PUT"])])
 
 
-def control_port_for(host: str, port: int) -> int:
-    """Return a free port for the control of a mock: a fixed distance away, or else any."""
-    with _listen_for_control(host, port, None) as control:
+def control_port_for(port: int, taken: int) -> int:
+    """Return a free port for the control of a mock: a fixed distance away unless that one is taken, or else any."""
+    with _listen_for_control(port, 0 if taken == _near(port) else None) as control:
         return int(control.getsockname()[1])
 
 
-def _listen_for_control(host: str, port: int, control_port: int | None) -> socket.socket:
+def _near(port: int) -> int:
+    return port + CONTROL_OFFSET if port + CONTROL_OFFSET <= LAST_PORT else port - CONTROL_OFFSET
+
+
+def _listen_for_control(port: int, control_port: int | None) -> socket.socket:
     if control_port is not None:
-        return listen(host, control_port)
+        return listen(CONTROL_HOST, control_port)
     try:
-        return listen(host, port + CONTROL_OFFSET if port + CONTROL_OFFSET <= LAST_PORT else port - CONTROL_OFFSET)
+        return listen(CONTROL_HOST, _near(port))
     except OperatorError:
-        return listen(host, 0)
+        return listen(CONTROL_HOST, 0)
 
 
 @contextmanager

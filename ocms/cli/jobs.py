@@ -56,7 +56,7 @@ def loop() -> None:
 def check() -> None:
     """Tell whether each job has succeeded within 25 hours, for a monitor. Exit code 0 only when it has."""
     from db.job_runs import get_last_success
-    from jobs.recorder import missed
+    from jobs.incidents import MISSED_AFTER, missed
     from jobs.runner import SUBJECTS
     from ocms.cli.context import configured, opened
     from ocms.errors import OperatorError
@@ -65,7 +65,8 @@ def check() -> None:
     with opened(configured()) as database:
         for job in SUBJECTS:
             last = database.read(get_last_success, job)
-            if text := missed(last, utc_now()) if last else "it has never succeeded":
+            if last is None or utc_now() >= last + MISSED_AFTER:
+                text = missed(last) if last else "it has never succeeded"
                 raise OperatorError(f"{job}: {text}; see 'ocms jobs history'")
             typer.echo(f"{job}: the last success was at {last:%Y-%m-%d %H:%M}.")
 
@@ -81,12 +82,12 @@ def history(limit: Annotated[int, typer.Option(min=1, help="How many runs.")] = 
 
     with opened(configured()) as database, database.reading() as conn:
         runs = list_runs(conn, limit)
-    shown = ("rows_before", "rows", "added", "removed", "changed", "reason", "detail")
-    headings = ("run", "job", "started", "seconds", "outcome", *shown)
-    table = Table(*(heading.replace("_", " ") for heading in headings))
+    table = Table("run", "started", "seconds", "outcome", "rows", "reason", "detail")
+    for column in table.columns[:-1]:
+        column.no_wrap = True
     for row in runs:
-        known = ("" if row[name] is None else str(row[name]) for name in shown)
-        table.add_row(str(row["run_id"]), row["job"], _time(row["started"]), _seconds(row), row["outcome"], *known)
+        known = ("" if row[name] is None else str(row[name]) for name in ("outcome", "rows", "reason", "detail"))
+        table.add_row(str(row["run_id"]), _time(row["started"]), _seconds(row), *known)
     show_table(table)
 
 

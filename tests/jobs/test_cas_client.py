@@ -1,11 +1,25 @@
 """The client of CAS."""
 
+import socket
+import struct
+import threading
+import time
+from contextlib import contextmanager, suppress
+
 import anyio
 import pytest
 from starlette.responses import JSONResponse
 
 from jobs.cas_client import CasClient
-from jobs.failures import CasStatusError, DeadlineError, InvalidListError, RefreshError, TooLargeError
+from jobs.failures import (
+    CasStatusError,
+    CasUnreachableError,
+    CutOffError,
+    DeadlineError,
+    InvalidListError,
+    RefreshError,
+    TooLargeError,
+)
 from ocms.contract import Contract
 
 CONTRACT = Contract.load("cas")
@@ -111,6 +125,93 @@ async def trickle(scope, receive, send):
 def test_an_answer_that_never_ends_is_given_up_at_the_deadline(fetch):
     with pytest.raises(DeadlineError, match=r"CAS took longer than 0\.3 seconds in all \(OCMS_CAS_DEADLINE\)"):
         fetch(trickle, cas_deadline=0.3, cas_timeout=5)
+
+
+@contextmanager
+def raw_cas(answer):
+    """A CAS of bare sockets: `answer` gets each connection; yields its address."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve_all():
+            with suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    with connection, suppress(OSError):
+                        connection.recv(4096)
+                        answer(connection)
+
+        thread = threading.Thread(target=serve_all)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+@pytest.fixture
+def fetch_from(make_settings):
+    def run(answer, **settings):
+        with raw_cas(answer) as url:
+            client = CasClient(CONTRACT, make_settings(cas_url=url, **settings))
+            return client.fetch_vip_vehicles(lambda parts: sum(map(len, parts)))
+
+    return run
+
+
+def test_headers_that_never_end_are_given_up_at_the_deadline(fetch_from):
+    def drip(connection):
+        connection.sendall(b"HTTP/1.1 200 OK\r\n")
+        for number in range(400):
+            connection.sendall(b"X-%d: y\r\n" % number)
+            time.sleep(0.02)
+
+    begun = time.monotonic()
+    with pytest.raises(DeadlineError, match=r"CAS took longer than 0\.5 seconds in all"):
+        fetch_from(drip, cas_deadline=0.5, cas_timeout=5)
+    assert time.monotonic() - begun < 5
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+
+
+def reset(connection):
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b'Content-Length: 100\r\n\r\n[{"vip_',
+        b'Transfer-Encoding: chunked\r\n\r\n7\r\n[{"vip_\r\n',
+        b'Connection: close\r\n\r\n[{"vip_',
+    ],
+)
+@pytest.mark.parametrize("end", [lambda _: None, reset], ids=["closed", "reset"])
+def test_an_answer_that_ends_in_the_middle_is_cut_off_and_tried_again(fetch_from, logs, rest, end):
+    def cut(connection):
+        connection.sendall(HEAD + rest)
+        time.sleep(0.05)
+        end(connection)
+
+    with pytest.raises(CutOffError, match="CAS cut its answer off"):
+        fetch_from(cut, cas_attempts=2)
+    assert len(logs("cas_call_failed")) == 2
+
+
+@pytest.mark.parametrize("end", [lambda _: None, reset], ids=["closed", "reset"])
+def test_a_connection_that_breaks_before_the_answer_is_no_answer_that_was_cut(fetch_from, logs, end):
+    with pytest.raises(CasUnreachableError, match="CAS cannot be reached"):
+        fetch_from(end, cas_attempts=2)
+    assert len(logs("cas_call_failed")) == 2
+
+
+def test_a_break_of_the_secure_connection_is_no_matter_of_certificates(make_settings, logs):
+    with raw_cas(lambda _: None) as url:
+        client = CasClient(CONTRACT, make_settings(cas_url=url.replace("http", "https"), cas_attempts=2))
+        with pytest.raises(CasUnreachableError):
+            client.fetch_vip_vehicles(list)
+    assert len(logs("cas_call_failed")) == 2
 
 
 def test_an_answer_that_is_too_large_is_given_up(fetch):

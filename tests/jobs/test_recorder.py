@@ -9,6 +9,7 @@ import pytest
 from db.job_runs import Changes, finish_run, insert_run, list_runs
 from jobs.alerts import send_alert
 from jobs.failures import EmptyListError, InvalidListError
+from jobs.incidents import Incidents
 from jobs.recorder import JobFailedError, Recorder
 from ocms.errors import JobRunningError, OperatorError
 
@@ -19,10 +20,19 @@ LATE = "OCMS: the list is out of date"
 DUE = datetime(2026, 6, 30, 14, tzinfo=UTC)
 
 
+class Process:
+    """What a process has in mind of the job."""
+
+    def __init__(self, database, clock, urls):
+        self.incidents = Incidents(database, JOB, "the list", partial(send_alert, urls), clock)
+        self.run = Recorder(database, JOB, self.incidents, clock).run
+        self.look = self.incidents.look
+
+
 @pytest.fixture
 def new_recorder(database, webhook, clock):
     """The recorder of another process."""
-    return lambda: Recorder(database, JOB, "the list", partial(send_alert, [webhook.url]), clock)
+    return lambda *urls: Process(database, clock, urls or [webhook.url])
 
 
 @pytest.fixture
@@ -35,6 +45,7 @@ def succeed(database, clock):
     """Work that succeeds."""
 
     def work(run_id):
+        clock.move(seconds=1)
         with database.writing() as conn:
             finish_run(conn, run_id, clock(), "succeeded", changes=Changes(0, 1, 1, 0, 0))
         return "done"
@@ -106,7 +117,7 @@ def test_the_record_says_how_a_run_ended_and_that_it_was_told(recorder, database
 
 
 def test_what_nobody_foresaw_is_critical_and_told(recorder, webhook, logs, database):
-    with pytest.raises(JobFailedError, match="the list was not refreshed: division by zero"):
+    with pytest.raises(JobFailedError, match="refresh-vip-vehicles has failed: division by zero"):
         recorder.run(failing(ZeroDivisionError("division by zero")))
     (line,) = logs("job_failed")
     assert (line["level"], line["reason"]) == ("critical", "unexpected")
@@ -115,12 +126,46 @@ def test_what_nobody_foresaw_is_critical_and_told(recorder, webhook, logs, datab
     assert titles(webhook) == [BAD]
 
 
-def test_an_alert_that_nobody_took_is_sent_again_by_the_next_failure(recorder, webhook, database, clock):
-    broken = Recorder(database, JOB, "the list", partial(send_alert, ["json://127.0.0.1:9/"]), clock)
-    fail(broken)
+NOWHERE = "json://127.0.0.1:9/"
+
+
+def test_an_alert_that_nobody_took_is_sent_again_by_the_next_failure(new_recorder, webhook, database):
+    fail(new_recorder(NOWHERE))
     assert last_run(database)["alerted"] is None
-    fail(recorder)
+    fail(new_recorder())
     assert titles(webhook) == [BAD]
+
+
+def test_an_alert_that_nobody_took_is_sent_again_each_hour(new_recorder, webhook, database, clock, logs):
+    """The network was away, with CAS and the mail server behind it."""
+    process = new_recorder(NOWHERE)
+    fail(process)
+    for _ in range(59):
+        clock.move(minutes=1)
+        process.look(DUE)
+    assert len(logs("alert_failed")) == 1
+    clock.move(minutes=1)
+    process.look(DUE)
+    assert len(logs("alert_failed")) == 2
+    new_recorder().look(DUE)
+    assert titles(webhook) == [BAD]
+    new_recorder().look(DUE)
+    assert titles(webhook) == [BAD]
+
+
+def test_the_end_of_an_incident_that_nobody_took_is_told_again(new_recorder, succeed, webhook):
+    fail(new_recorder())
+    new_recorder(NOWHERE).run(succeed)
+    assert titles(webhook) == [BAD]
+    for _ in range(2):
+        new_recorder().look(DUE)
+    assert titles(webhook) == [BAD, GOOD]
+
+
+def test_an_incident_that_nobody_was_told_of_has_no_end_to_tell(new_recorder, succeed, webhook):
+    fail(new_recorder(NOWHERE))
+    new_recorder().run(succeed)
+    assert titles(webhook) == []
 
 
 def test_a_due_time_has_one_run(new_recorder, succeed, database):
@@ -138,24 +183,45 @@ def test_a_failed_due_time_is_tried_again_only_when_asked(new_recorder, succeed)
     assert new_recorder().run(succeed, due=DUE, again=True) == "done"
 
 
-def test_who_waited_for_the_lock_sees_that_the_due_time_is_done(new_recorder, succeed, database, clock):
+def test_who_waited_for_the_lock_sees_that_the_due_time_is_done(database, clock, new_recorder, succeed, webhook):
     """Two replicas look at the same moment; the second one gets the lock when the first has finished."""
-    first, second = new_recorder(), new_recorder()
-    looked = second._database.read
-    ran = []
+    other = new_recorder()
 
-    def read(work, *args):
-        found = looked(work, *args)
-        if not ran:
-            ran.append(True)
-            first.run(succeed, due=DUE)
-        return found
+    class Late(type(database)):
+        def read(self, work, *args):
+            found = super().read(work, *args)
+            if not self.waited:
+                self.waited = True
+                other.run(succeed, due=DUE)
+            return found
 
-    second._database = type(database)(database.engine, database.path)
-    second._database.read = read
-    assert second.run(succeed, due=DUE) is None
+    late = Late(database.engine, database.path)
+    late.waited = False
+    assert Process(late, clock, [webhook.url]).run(succeed, due=DUE) is None
     with database.reading() as conn:
         assert len(list_runs(conn, 9)) == 1
+
+
+def test_a_failure_is_recorded_before_another_process_can_start(new_recorder, succeed, database, webhook):
+    """Else it would see a run that goes on and that nobody holds, and would do it again."""
+
+    class WatchedError(Exception):
+        def __str__(self):  # it is asked for while the failure is recorded, and for the log after that
+            outcomes.append(attempt())
+            return "watched"
+
+    def attempt():
+        try:
+            return new_recorder().run(succeed, due=DUE)
+        except JobRunningError:
+            return "held up"
+
+    outcomes = []
+    fail(new_recorder(), WatchedError(), due=DUE)
+    assert outcomes[0] == "held up"
+    assert set(outcomes[1:]) == {None}
+    assert last_run(database)["outcome"] == "failed"
+    assert titles(webhook) == [BAD]
 
 
 def test_a_run_that_another_one_holds_up_is_no_incident(new_recorder, succeed, webhook):
@@ -190,12 +256,12 @@ def test_a_stop_after_the_replacement_leaves_the_record_of_its_success(recorder,
 def test_a_missed_run_is_told_once_when_25_hours_have_passed(new_recorder, recorder, succeed, webhook, clock, database):
     recorder.run(succeed)
     clock.move(hours=24, minutes=59)
-    recorder.check_missed(DUE)
+    recorder.look(DUE)
     assert titles(webhook) == []
     clock.move(minutes=1)
     for _ in range(3):
-        new_recorder().check_missed(DUE)
-        recorder.check_missed(DUE)
+        new_recorder().look(DUE)
+        recorder.look(DUE)
         clock.move(hours=30)
     assert titles(webhook) == [LATE]
     assert "no refresh has succeeded for 25 hours, since 2026-06-30 22:30" in webhook.alerts[0]["message"]
@@ -204,29 +270,45 @@ def test_a_missed_run_is_told_once_when_25_hours_have_passed(new_recorder, recor
     new_recorder().run(succeed)
     assert titles(webhook) == [LATE, GOOD]
     clock.move(hours=26)
-    recorder.check_missed(DUE + timedelta(days=5))
+    recorder.look(DUE + timedelta(days=5))
     assert titles(webhook) == [LATE, GOOD, LATE]
 
 
 def test_what_never_succeeded_is_missed_25_hours_after_its_first_start(new_recorder, webhook, clock):
-    new_recorder().check_missed(DUE)
+    new_recorder().look(DUE)
     fail(new_recorder())
     clock.move(hours=25)
-    new_recorder().check_missed(DUE)
+    new_recorder().look(DUE)
     assert titles(webhook) == [BAD, LATE]
 
 
 def test_a_missed_run_is_noticed_while_a_run_holds_the_lock(new_recorder, recorder, succeed, webhook, clock):
-    """A process that hangs in the middle of a refresh does not hide it."""
-    recorder.run(succeed)
+    """A process that hangs in the middle of a refresh does not hide it; and each incident has its own."""
+    for _ in range(2):
+        recorder.run(succeed)
 
-    def hang(run_id):
-        clock.move(hours=26)
-        new_recorder().check_missed(DUE)
-        return succeed(run_id)
+        def hang(run_id):
+            clock.move(hours=26)
+            new_recorder().look(DUE)
+            return succeed(run_id)
 
-    new_recorder().run(hang)
-    assert titles(webhook)[0] == LATE
+        new_recorder().run(hang)
+    assert titles(webhook) == [LATE, GOOD, LATE, GOOD]
+
+
+def test_on_a_day_of_25_hours_the_run_in_time_is_not_missed(recorder, new_recorder, succeed, webhook, clock):
+    """The clocks of Berlin go back in the night."""
+    due = datetime(2026, 10, 24, 0, 0, tzinfo=UTC)
+    clock.now = due
+    recorder.run(succeed, due=due)
+    clock.now = due = datetime(2026, 10, 25, 1, 0, tzinfo=UTC)
+    new_recorder().look(due)
+    clock.move(minutes=59)
+    new_recorder().look(due)
+    assert webhook.alerts == []
+    clock.move(minutes=1)
+    new_recorder().look(due)
+    assert titles(webhook) == [LATE]
 
 
 def test_the_day_has_no_missed_run_when_a_run_by_hand_has_succeeded(recorder, new_recorder, succeed, webhook, clock):
@@ -234,7 +316,7 @@ def test_the_day_has_no_missed_run_when_a_run_by_hand_has_succeeded(recorder, ne
     clock.move(hours=20)
     new_recorder().run(succeed)
     clock.move(hours=10)
-    recorder.check_missed(DUE)
+    recorder.look(DUE)
     assert webhook.alerts == []
 
 
@@ -254,7 +336,7 @@ def test_a_database_that_cannot_be_written_is_told_once_by_a_process(recorder, d
 
 
 def test_a_job_that_another_process_made_good_is_told_by_who_raised_the_alarm(
-    recorder, new_recorder, database, webhook, succeed
+    recorder, new_recorder, database, webhook, succeed, clock
 ):
     """What could not be recorded, only the process that told it knows."""
     if database.path is None:
@@ -266,7 +348,20 @@ def test_a_job_that_another_process_made_good_is_told_by_who_raised_the_alarm(
     assert new_recorder().run(succeed, due=DUE) == "done"
     assert titles(webhook) == [BAD]
     assert recorder.run(succeed, due=DUE) is None
+    recorder.look(DUE)
     assert titles(webhook) == [BAD, GOOD]
+
+
+def test_a_lock_that_cannot_be_made_is_a_failure_of_the_database(recorder, database, webhook, logs):
+    if database.path is None:
+        pytest.skip("only SQLite's lock is a file")
+    database.path.with_name(f"{database.path.name}.{JOB}.lock").mkdir()
+    database.path.with_name(f"{database.path.name}.{JOB}.alerts.lock").mkdir()
+    recorder.look(DUE)
+    assert "cannot lock" in logs("alerts_not_looked_at")[0]["reason"]
+    with pytest.raises(JobFailedError, match=r"cannot lock .*: Is a directory"):
+        recorder.run(pytest.fail, due=DUE)
+    assert titles(webhook) == [BAD]
 
 
 def test_a_run_that_was_killed_does_not_make_its_due_time_done(database, new_recorder, succeed, clock):

@@ -44,6 +44,11 @@ def test_another_value_is_no_list(text):
         parsed(text, 3)
 
 
+def test_a_long_value_that_is_no_list_is_told_as_one():
+    with pytest.raises(NoListError):
+        parsed(b'{"data": [' + b'{"a": 1},' * 200_000, 2**16)
+
+
 @pytest.mark.parametrize("text", [b"[", b'[{"a": 1}', b'[{"a": 1},', b'[{"a": 1}, {"b"', b'[{"a": 1}, {"b": "x', b'["'])
 def test_a_text_that_ends_in_the_middle_is_truncated(text):
     with pytest.raises(TruncatedJsonError):

@@ -19,8 +19,9 @@ HAVING count(*) > @P1 ORDER BY [#ocms_vip_vehicle_staging].vip_vehicle;
 
 -- @P1 INT4
 -- @P2 INT4
-SELECT count(*) AS count_1, sum(CASE WHEN (NOT EXISTS (SELECT CAST(ocms_vip_vehicle.vehicle_no AS VARBINARY(50)) INTERSECT SELECT CAST([#ocms_vip_vehicle_staging].vehicle_no AS VARBINARY(50))) OR NOT EXISTS (SELECT CAST(ocms_vip_vehicle.description AS VARBINARY(255)) INTERSECT SELECT CAST([#ocms_vip_vehicle_staging].description AS VARBINARY(255))) OR NOT EXISTS (SELECT CAST(ocms_vip_vehicle.status AS VARBINARY(50)) INTERSECT SELECT CAST([#ocms_vip_vehicle_staging].status AS VARBINARY(50)))) THEN @P1 ELSE @P2 END) AS sum_1
-FROM [#ocms_vip_vehicle_staging] JOIN ocms_vip_vehicle ON ocms_vip_vehicle.vip_vehicle = [#ocms_vip_vehicle_staging].vip_vehicle;
+SELECT count(*) AS count_1, sum(kept.changed) AS sum_1
+FROM (SELECT CASE WHEN (NOT EXISTS (SELECT CAST(ocms_vip_vehicle.vehicle_no AS VARBINARY(50)) INTERSECT SELECT CAST([#ocms_vip_vehicle_staging].vehicle_no AS VARBINARY(50))) OR NOT EXISTS (SELECT CAST(ocms_vip_vehicle.description AS VARBINARY(255)) INTERSECT SELECT CAST([#ocms_vip_vehicle_staging].description AS VARBINARY(255))) OR NOT EXISTS (SELECT CAST(ocms_vip_vehicle.status AS VARBINARY(50)) INTERSECT SELECT CAST([#ocms_vip_vehicle_staging].status AS VARBINARY(50)))) THEN @P1 ELSE @P2 END AS changed
+FROM [#ocms_vip_vehicle_staging] JOIN ocms_vip_vehicle ON ocms_vip_vehicle.vip_vehicle = [#ocms_vip_vehicle_staging].vip_vehicle) AS kept;
 
 SELECT count(*) AS count_1
 FROM ocms_vip_vehicle;
