@@ -49,12 +49,18 @@ def _insert(conn: Connection, *, host: str, **columns: Any) -> int:
     return int(result.inserted_primary_key[0])  # type: ignore[index]  # an insert of one row has a key
 
 
-def close_abandoned_runs(conn: Connection, job: str, now: datetime, *, reason: str, detail: str) -> int:
-    """Record the runs of a job that never ended as interrupted; return how many.
+def has_open_runs(conn: Connection, job: str) -> bool:
+    """Tell whether a run of a job goes on, or never ended."""
+    statement = select(job_run.c.run_id).where(job_run.c.job == job, job_run.c.outcome == RUNNING).limit(1)
+    return conn.execute(statement).first() is not None
+
+
+def close_abandoned_runs(conn: Connection, job: str, *, reason: str, detail: str) -> int:
+    """Record the runs of a job that never ended as interrupted, nobody knows when; return how many.
 
     Only the holder of the job's lock may.
     """
-    told = {"finished": now, "outcome": INTERRUPTED, "reason": reason, "detail": _cut("detail", detail)}
+    told = {"outcome": INTERRUPTED, "reason": reason, "detail": _cut("detail", detail)}
     abandoned = update(job_run).where(job_run.c.job == job, job_run.c.outcome == RUNNING)
     return conn.execute(abandoned.values(told)).rowcount
 

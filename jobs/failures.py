@@ -11,7 +11,7 @@ from ocms.errors import DatabaseError, OperatorError
 class RefreshError(OperatorError):
     """The VIP list was not replaced; the old one stays."""
 
-    reason: ClassVar[str]
+    reason: str
 
 
 class CasUnreachableError(RefreshError):
@@ -41,12 +41,12 @@ class DeadlineError(RefreshError):
 class CasStatusError(RefreshError):
     """CAS answered with an HTTP status that is not a success."""
 
-    reason = "http-status"
+    HINTS: ClassVar = {401: ": check OCMS_CAS_API_KEY", 403: ": check OCMS_CAS_API_KEY", 404: ": check OCMS_CAS_URL"}
 
     def __init__(self, status: int) -> None:
-        hint = ": check OCMS_CAS_API_KEY" if status in (401, 403) else ""
-        super().__init__(f"CAS answered with HTTP status {status}{hint}")
+        super().__init__(f"CAS answered with HTTP status {status}{self.HINTS.get(status, '')}")
         self.status = status
+        self.reason = f"http-{status}"
 
 
 class TooLargeError(RefreshError):

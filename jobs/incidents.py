@@ -74,7 +74,7 @@ class Incidents:
         reason = failures.reason_of(error)
         if reason in self._unrecorded:
             _log.info("alert_not_repeated", job=self._job, reason=reason)
-        elif self._send(f"{self._subject} was not refreshed", _failure(str(error))):
+        elif self._send(f"{self._subject} was not refreshed", f"{error}\n\nOn {HOST}, not in the record.", reason):
             self._unrecorded[reason] = self._now()
 
     def _guarded(self, work: Callable[..., None], *args: datetime) -> None:
@@ -109,14 +109,12 @@ class Incidents:
         everything_told = True
         if self._has_recovered(incident):
             _log.info("job_recovered", job=self._job)
-            title = f"{self._subject} is refreshed again"
-            everything_told &= self._tell_run(incident.success, title, "The last refresh has succeeded.", good=True)
+            everything_told &= self._tell_run(incident.success, "is refreshed again", _counts(incident.success))
+        since = f"{incident.success['finished']:%Y-%m-%d %H:%M}" if incident.success else "the last refresh"
         for run in _untold(incident):
-            if run["outcome"] == MISSED:
-                title, text = f"{self._subject} is out of date", f"Of {self._subject}, {run['detail']}."
-            else:
-                title, text = f"{self._subject} was not refreshed", _failure(run["detail"])
-            everything_told &= self._tell_run(run, title, text)
+            what = "is out of date" if run["outcome"] == MISSED else "was not refreshed"
+            text = f"{run['detail']}\n\nThe list of {since} stays in use."
+            everything_told &= self._tell_run(run, what, text)
         self._quiet_until = None if everything_told else self._now() + TELL_AGAIN_AFTER
 
     def _has_recovered(self, incident: Incident) -> bool:
@@ -128,17 +126,18 @@ class Incidents:
             del self._unrecorded[reason]
         return bool(mended) or any(run["alerted"] for run in incident.before)
 
-    def _tell_run(self, run: Run | None, title: str, text: str, *, good: bool = False) -> bool:
+    def _tell_run(self, run: Run | None, what: str, text: str) -> bool:
         assert run is not None  # noqa: S101  # there is one where there is something to tell
         where = f"Run {run['run_id']} on {run['host']}; 'ocms jobs show {run['run_id']}' tells more."
-        told = self._send(title, f"{text}\n\n{where}", good=good)
+        told = self._send(f"{self._subject} {what}", f"{text}\n\n{where}", run["reason"])
         if told:
             self._database.write(set_alerted, run["run_id"], self._now())
         return told
 
-    def _send(self, title: str, text: str, *, good: bool = False) -> bool:
-        text = text if good else f"{text}\nWhat to do: {GUIDE}"
-        return self._send_alert(f"OCMS: {title}", text, good=good) > 0
+    def _send(self, title: str, text: str, reason: str | None) -> bool:
+        """Send an alert, of good news when there is no reason."""
+        text = f"{text}\nWhat to do: {GUIDE}#{reason}" if reason else text
+        return self._send_alert(f"OCMS: {title}", text, good=reason is None) > 0
 
 
 def missed(last: datetime) -> str:
@@ -146,8 +145,9 @@ def missed(last: datetime) -> str:
     return f"no refresh has succeeded for {MISSED_AFTER // timedelta(hours=1)} hours, since {last:%Y-%m-%d %H:%M}"
 
 
-def _failure(detail: str) -> str:
-    return f"{detail}\n\nThe list of the last refresh stays in use."
+def _counts(run: Run | None) -> str:
+    assert run is not None  # noqa: S101  # the same
+    return f"It has {run['rows']} vehicles: {run['added']} added, {run['removed']} removed, {run['changed']} changed."
 
 
 def _untold(incident: Incident) -> Iterator[Run]:

@@ -1,8 +1,9 @@
 """The record of a job's runs: one at a time on all machines, one for each due time."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
@@ -14,6 +15,7 @@ from db.job_runs import (
     SUCCEEDED,
     close_abandoned_runs,
     finish_run,
+    has_open_runs,
     insert_run,
     list_outcomes,
 )
@@ -77,6 +79,12 @@ class Recorder:
         self._incidents.tell()
         return result
 
+    def close_abandoned(self) -> None:
+        """Close the records of runs that were killed, such as one by hand. Raises DatabaseError."""
+        if self._database.read(has_open_runs, self._job):
+            with suppress(JobRunningError), job_lock(self._database, self._job):
+                self._database.write(self._close)
+
     def _is_done(self, due: datetime, *, again: bool) -> bool:
         if due != self._settled:
             outcomes = self._database.read(list_outcomes, self._job, due)
@@ -85,11 +93,16 @@ class Recorder:
         return due == self._settled
 
     def _start(self, due: datetime | None) -> int:
-        ended = {"reason": KILLED, "detail": "the process ended in the middle of it; nothing was replaced"}
         with self._database.writing() as conn:  # once: done again, it would leave two runs
-            if abandoned := close_abandoned_runs(conn, self._job, self._now(), **ended):
-                _log.warning("abandoned_runs_closed", job=self._job, count=abandoned)
-            return insert_run(conn, self._job, self._now(), host=HOST, due=due)
+            self._close(conn)
+            run_id = insert_run(conn, self._job, self._now(), host=HOST, due=due)
+        _log.info("job_started", job=self._job, run=run_id, due=due and due.isoformat())
+        return run_id
+
+    def _close(self, conn: Any) -> None:
+        ended = {"reason": KILLED, "detail": "the process ended in the middle of it; nothing was replaced"}
+        if abandoned := close_abandoned_runs(conn, self._job, **ended):
+            _log.warning("abandoned_runs_closed", job=self._job, count=abandoned)
 
     def _end(self, run_id: int, error: BaseException) -> bool:
         """Record how a run has ended that has not succeeded; tell whether the database took it."""

@@ -6,6 +6,8 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
+import structlog
+
 from db.bulk import chunks
 from db.dialect import EmptyBy
 from db.engine import Database, begin_write, retry
@@ -28,6 +30,8 @@ Parts = Iterable[list[dict[str, Any]]]
 Fetch = Callable[[Callable[[Parts], Staged]], Staged]
 """Hands the list of CAS, part by part, to a function; again from its beginning when CAS has failed in the middle."""
 
+_log = structlog.get_logger(__name__)
+
 
 def refresh_vip_vehicles(  # noqa: PLR0913  # what the job needs, each given once
     database: Database,
@@ -45,7 +49,9 @@ def refresh_vip_vehicles(  # noqa: PLR0913  # what the job needs, each given onc
     Raises RefreshError and DatabaseError; then the old list stays.
     """
     work = partial(_refresh, database, run_id, fetch, now, min_share=min_share, empty_by=empty_by, progress=progress)
-    return retry(work, within=None)
+    changes = retry(work, within=None)
+    _log.info("vip_vehicles_refreshed", run=run_id, **changes._asdict())
+    return changes
 
 
 def _refresh(  # noqa: PLR0913  # the same

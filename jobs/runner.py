@@ -46,7 +46,8 @@ class Runner:
     def look(self, job: str, due: datetime, *, again: bool) -> None:
         """Alert if a job has not succeeded for too long, and run it for its due time unless that is done.
 
-        `again` says to try also after a failure. Raises OperatorError.
+        `again` says to try also after a failure. Raises OperatorError and DatabaseError.
         """
         self._incidents[job].look(due)
-        self._recorders[job].run(self._refresh, due=due, again=again)
+        if self._recorders[job].run(self._refresh, due=due, again=again) is None:
+            self._recorders[job].close_abandoned()

@@ -12,7 +12,7 @@ import structlog
 
 from jobs import refresh_vip_vehicles
 from jobs.due import last_due
-from ocms.errors import JobRunningError, OperatorError
+from ocms.errors import DatabaseError, JobRunningError, OperatorError
 from ocms.settings import Settings
 
 NAP = 1.0
@@ -54,6 +54,8 @@ class Loop:
     def run(self, wait: Callable[[float], bool]) -> None:
         """Run until `wait`, which is given seconds, returns true. What was missed while no loop ran is made up for."""
         scheduler = self.plan()
+        if not self._settings.alert_urls:
+            _log.warning("alerts_go_nowhere", reason="OCMS_ALERT_URLS is empty")
         self.look_at_all(again=True)
         for naps in count(1):
             if wait(NAP):
@@ -85,5 +87,7 @@ class Loop:
             _log.info("job_not_started", job=daily.job, reason=str(error))
         except OperatorError:  # the record and the log have it
             pass
+        except DatabaseError as error:
+            _log.error("job_not_looked_at", job=daily.job, reason=str(error))
         except Exception:  # noqa: BLE001  # whatever it was, the next job still runs
             _log.exception("job_broken", job=daily.job)

@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 
+from db.dialect import job_lock
 from db.job_runs import Changes, finish_run, insert_run, list_runs
 from jobs.alerts import send_alert
 from jobs.failures import EmptyListError, InvalidListError
@@ -27,6 +28,7 @@ class Process:
         self.incidents = Incidents(database, JOB, "the list", partial(send_alert, urls), clock)
         self.run = Recorder(database, JOB, self.incidents, clock).run
         self.look = self.incidents.look
+        self.close_abandoned = Recorder(database, JOB, self.incidents, clock).close_abandoned
 
 
 @pytest.fixture
@@ -95,13 +97,20 @@ def test_another_reason_in_the_same_incident_is_told_as_well(recorder, webhook):
     assert "the list is wrong" in webhook.alerts[1]["message"]
 
 
-def test_an_alert_says_what_happened_where_and_what_to_do(recorder, webhook, database):
+def test_an_alert_says_what_happened_where_and_what_to_do(recorder, webhook, database, succeed):
+    recorder.run(succeed)
     fail(recorder)
     run = last_run(database)
     assert webhook.alerts[0]["message"] == (
-        "the list is empty\n\nThe list of the last refresh stays in use.\n\n"
+        "the list is empty\n\nThe list of 2026-06-30 22:30 stays in use.\n\n"
         f"Run {run['run_id']} on {run['host']}; 'ocms jobs show {run['run_id']}' tells more.\n"
-        "What to do: docs/operations/vip-refresh.md"
+        "What to do: docs/operations/vip-refresh.md#empty"
+    )
+    recorder.run(succeed)
+    run = last_run(database)
+    assert webhook.alerts[1]["message"] == (
+        "It has 1 vehicles: 1 added, 0 removed, 0 changed.\n\n"
+        f"Run {run['run_id']} on {run['host']}; 'ocms jobs show {run['run_id']}' tells more."
     )
 
 
@@ -362,6 +371,17 @@ def test_a_lock_that_cannot_be_made_is_a_failure_of_the_database(recorder, datab
     with pytest.raises(JobFailedError, match=r"cannot lock .*: Is a directory"):
         recorder.run(pytest.fail, due=DUE)
     assert titles(webhook) == [BAD]
+
+
+def test_a_run_by_hand_that_was_killed_is_closed_by_the_next_look(database, new_recorder, clock):
+    with database.writing() as conn:
+        insert_run(conn, JOB, clock(), host="here")
+    with job_lock(database, JOB):
+        new_recorder().close_abandoned()
+        assert last_run(database)["outcome"] == "running"
+    new_recorder().close_abandoned()
+    run = last_run(database)
+    assert (run["outcome"], run["reason"], run["finished"]) == ("interrupted", "killed", None)
 
 
 def test_a_run_that_was_killed_does_not_make_its_due_time_done(database, new_recorder, succeed, clock):

@@ -44,7 +44,7 @@ def replace(database, clock):
     def run(listed):
         half = len(listed) // 2
         with database.writing() as conn:
-            close_abandoned_runs(conn, NAME, clock(), reason="killed", detail="")
+            close_abandoned_runs(conn, NAME, reason="killed", detail="")
             run_id = insert_run(conn, NAME, clock(), host="test")
         fetch = [listed[:half], listed[half:]]
         return refresh_vip_vehicles(database, run_id, lambda take: take(fetch), clock, min_share=0.5)
@@ -258,7 +258,7 @@ def test_a_list_that_fails_in_the_middle_is_loaded_again_from_its_beginning(data
 def test_a_run_that_another_process_has_taken_over_replaces_nothing(database, rows, clock, old_list):
     def fetch(take):
         with database.writing() as conn:
-            close_abandoned_runs(conn, NAME, clock(), reason="killed", detail="")
+            close_abandoned_runs(conn, NAME, reason="killed", detail="")
         return take([list(vehicles(5))])
 
     with database.writing() as conn:

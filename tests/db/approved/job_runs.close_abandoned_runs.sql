@@ -1,9 +1,8 @@
--- @P1 DATETIME2(7)
--- @P2 VARCHAR(22)
--- @P3 VARCHAR(26)
--- @P4 VARCHAR(12)
--- @P5 VARCHAR(40)
--- @P6 VARCHAR(14)
-UPDATE ocms_job_run SET finished=@P1, outcome=@P2, detail=@P3, reason=@P4 WHERE ocms_job_run.job = @P5 AND ocms_job_run.outcome = @P6;
+-- @P1 VARCHAR(22)
+-- @P2 VARCHAR(26)
+-- @P3 VARCHAR(12)
+-- @P4 VARCHAR(40)
+-- @P5 VARCHAR(14)
+UPDATE ocms_job_run SET outcome=@P1, detail=@P2, reason=@P3 WHERE ocms_job_run.job = @P4 AND ocms_job_run.outcome = @P5;
 
 COMMIT;
