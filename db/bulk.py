@@ -5,7 +5,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Column, Connection, Table, TableClause, exists, insert, select, update
+from sqlalchemy import Column, Connection, Table, TableClause, exists, insert, literal, select, update
 
 from db.dialect import notice_set, row_set, same, to_json_rows, to_json_set
 from db.engine import in_savepoint
@@ -18,35 +18,49 @@ ATTEMPTS = 3
 """How often an upsert looks again after another writer was first."""
 
 Row = Mapping[str, Any]
+NOTHING: Row = {}
 T = TypeVar("T")
 
 
-def insert_rows(conn: Connection, table: TableClause, rows: Iterable[Row], *, only_new: bool = False) -> int:
-    """Insert rows that have the same keys; return how many were given.
+def insert_rows(  # noqa: PLR0913  # what is inserted where, and how
+    conn: Connection,
+    table: TableClause,
+    rows: Iterable[Row],
+    shared: Row = NOTHING,
+    *,
+    names: Sequence[str] = (),
+    only_new: bool = False,
+) -> int:
+    """Insert rows, each with the `shared` values besides; return how many were given.
 
-    `only_new` leaves out those whose `notice_no` the table has already.
+    `names` are the columns; without them, they are the keys of the rows, which then have the same ones. `only_new`
+    leaves out those whose `notice_no` the table has already.
     """
     count = 0
     for chunk in chunks(rows):
-        columns = [table.c[name] for name in chunk[0]]
+        columns = [table.c[name] for name in names or chunk[0]]
         given = row_set(conn, columns)
-        new = select(given)
+        new = select(*given.c, *_values(table, shared).values())
         if only_new:
             new = new.where(~exists().where(same(conn.dialect.name, table.c.notice_no, given.c.notice_no)))
-        statement = insert(table).from_select([c.name for c in columns], new)
+        statement = insert(table).from_select([*(c.name for c in columns), *shared], new)
         conn.execute(statement, {"rows": to_json_rows(conn, columns, chunk)})
         count += len(chunk)
     return count
 
 
-def update_rows(conn: Connection, table: Table, rows: Iterable[Row]) -> None:
-    """Update rows by their `notice_no`; each has the same keys."""
+def update_rows(conn: Connection, table: Table, rows: Iterable[Row], shared: Row) -> None:
+    """Update rows by their `notice_no`; each has the same keys, and gets the `shared` values besides."""
     for chunk in chunks(rows):
         columns = [table.c[name] for name in chunk[0]]
         given = row_set(conn, columns)
-        changed = {c.name: given.c[c.name] for c in columns if c.name != "notice_no"}
+        changed = {c.name: given.c[c.name] for c in columns if c.name != "notice_no"} | _values(table, shared)
         statement = update(table).values(changed).where(same(conn.dialect.name, table.c.notice_no, given.c.notice_no))
         conn.execute(statement, {"rows": to_json_rows(conn, columns, chunk)})
+
+
+def _values(table: TableClause, shared: Row) -> dict[str, Any]:
+    return {name: literal(value, table.c[name].type).label(name) for name, value in shared.items()}
 
 
 def list_changed(conn: Connection, column: Column[Any], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -79,11 +93,9 @@ def upsert_values(
 
 def _upsert_values(conn: Connection, column: Column[Any], values: Mapping[str, Any], user: str, now: datetime) -> None:
     pending = list_changed(conn, column, values)
-    changed = {"upd_date": now, "upd_user_id": user}
-    update_rows(conn, column.table, [{"notice_no": no, column.name: pending[no], **changed} for no in pending])
-    created = {"cre_date": now, "cre_user_id": user}
-    new = [{"notice_no": no, column.name: pending[no], **created} for no in pending]
-    insert_rows(conn, column.table, new, only_new=True)
+    rows = [{"notice_no": no, column.name: value} for no, value in pending.items()]
+    update_rows(conn, column.table, rows, {"upd_date": now, "upd_user_id": user})
+    insert_rows(conn, column.table, rows, {"cre_date": now, "cre_user_id": user}, only_new=True)
 
 
 def chunks(rows: Iterable[T]) -> Iterator[list[T]]:

@@ -179,12 +179,17 @@ def to_json_set(values: Iterable[str]) -> str:
     return msgspec.json.encode(list(values)).decode()
 
 
-def to_json_rows(conn: Connection, columns: Sequence[ColumnClause[Any]], rows: Iterable[Mapping[str, Any]]) -> str:
-    """Return the value of the parameter of `row_set`: each value as the database stores it."""
-    stores = [(c.name, c.type.dialect_impl(conn.dialect).bind_processor(conn.dialect)) for c in columns]
-    return msgspec.json.encode(
-        [{name: store(row[name]) if store else row[name] for name, store in stores} for row in rows]
-    ).decode()
+def to_json_rows(conn: Connection, columns: Sequence[ColumnClause[Any]], rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the value of the parameter of `row_set`: each value as the database stores it.
+
+    A row may lack what is NULL, and have more, which is not read.
+    """
+    stores = {c.name: c.type.dialect_impl(conn.dialect).bind_processor(conn.dialect) for c in columns}
+    if any(stores.values()):
+        rows = [
+            {name: store(row.get(name)) if store else row.get(name) for name, store in stores.items()} for row in rows
+        ]
+    return msgspec.json.encode(rows).decode()
 
 
 class _Truncate(ExecutableDDLElement):

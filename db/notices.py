@@ -127,16 +127,15 @@ def _touches(item: Item, columns: Columns) -> bool:
 
 
 def _write_court_notices(conn: Connection, items: Sequence[Item], user: str, now: datetime) -> None:
-    updated = {"upd_date": now, "upd_user_id": user}
-    update_rows(conn, notice, _rows([item for item in items if _touches(item, COURT_NOTICE)], COURT_NOTICE, updated))
+    updated, created = {"upd_date": now, "upd_user_id": user}, {"cre_date": now, "cre_user_id": user}
+    update_rows(conn, notice, _rows([item for item in items if _touches(item, COURT_NOTICE)], COURT_NOTICE), updated)
     details = [item for item in items if _touches(item, COURT_DETAIL)]
-    update_rows(conn, detail, _rows([item for item in details if item[1]["has_detail"]], COURT_DETAIL, updated))
-    created = {"cre_date": now, "cre_user_id": user}
-    insert_rows(conn, detail, _rows([item for item in details if not item[1]["has_detail"]], COURT_DETAIL, created))
+    update_rows(conn, detail, _rows([item for item in details if item[1]["has_detail"]], COURT_DETAIL), updated)
+    insert_rows(conn, detail, _rows([item for item in details if not item[1]["has_detail"]], COURT_DETAIL), created)
 
 
-def _rows(items: Sequence[Item], columns: Columns, audit: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _rows(items: Sequence[Item], columns: Columns) -> list[dict[str, Any]]:
     return [
-        {"notice_no": no, **{c.name: change.get(c.name, stored[c.name]) for c in columns}, **audit}
+        {"notice_no": no, **{c.name: change.get(c.name, stored[c.name]) for c in columns}}
         for no, stored, change in items
     ]

@@ -15,6 +15,8 @@ from db.dialect import EmptyBy, empty, is_other, temporary_copy
 from db.job_runs import Changes
 from db.tables import vip_vehicle
 
+FIELDS = ("vip_vehicle", "vehicle_no", "description", "status")
+"""What CAS tells of a vehicle."""
 Staged = TableClause
 """The temporary table of a new list."""
 
@@ -36,18 +38,7 @@ def stage_vip_vehicles(
 
     `description` may be absent.
     """
-    rows = (
-        {
-            "vip_vehicle": vehicle["vip_vehicle"],
-            "vehicle_no": vehicle["vehicle_no"],
-            "description": vehicle.get("description"),
-            "status": vehicle["status"],
-            "cre_date": now,
-            "cre_user_id": user,
-        }
-        for vehicle in vehicles
-    )
-    return insert_rows(conn, staged, rows)
+    return insert_rows(conn, staged, vehicles, {"cre_date": now, "cre_user_id": user}, names=FIELDS)
 
 
 def count_repeated_vip_vehicles(conn: Connection, staged: Staged, shown: int) -> tuple[int, list[str]]:
@@ -64,7 +55,7 @@ def compare_vip_vehicles(conn: Connection, staged: Staged) -> Changes:
     A vehicle is changed when its `vehicle_no`, `description` or `status` is another one.
     """
     old, new = vip_vehicle.c, staged.c
-    others = [is_other(conn.dialect.name, old[name], new[name]) for name in ("vehicle_no", "description", "status")]
+    others = [is_other(conn.dialect.name, old[name], new[name]) for name in FIELDS[1:]]
     same_key = staged.join(vip_vehicle, old.vip_vehicle == new.vip_vehicle)
     # apart from the sum, since SQL Server sums nothing that has a subquery in it
     both = select(case((or_(*others), 1), else_=0).label("changed")).select_from(same_key).subquery("kept")

@@ -6,11 +6,15 @@ IF @@TRANCOUNT = 0 BEGIN TRANSACTION;
 
 SAVE TRANSACTION sa_savepoint_1;
 
--- @P1 NVARCHAR(max)
-UPDATE ocms_valid_offence_notice SET last_processing_date=given.last_processing_date, next_processing_stage=given.next_processing_stage, suspension_type=given.suspension_type, epr_reason_of_suspension=given.epr_reason_of_suspension, amount_payable=given.amount_payable, atoms_flag=given.atoms_flag, upd_date=given.upd_date, upd_user_id=given.upd_user_id FROM ocms_valid_offence_notice, (SELECT * FROM OPENJSON(@P1) WITH (notice_no VARCHAR(50) '$.notice_no', suspension_type VARCHAR(50) '$.suspension_type', atoms_flag VARCHAR(50) '$.atoms_flag', last_processing_date DATETIME2(6) '$.last_processing_date', next_processing_stage VARCHAR(50) '$.next_processing_stage', amount_payable NUMERIC(10, 2) '$.amount_payable', epr_reason_of_suspension VARCHAR(50) '$.epr_reason_of_suspension', upd_date DATETIME2(6) '$.upd_date', upd_user_id VARCHAR(50) '$.upd_user_id')) AS given WHERE ocms_valid_offence_notice.notice_no = (given.notice_no COLLATE DATABASE_DEFAULT) AND CAST(ocms_valid_offence_notice.notice_no AS VARBINARY(50)) = CAST(given.notice_no AS VARBINARY(50));
+-- @P1 DATETIME2(7)
+-- @P2 VARCHAR(6)
+-- @P3 NVARCHAR(max)
+UPDATE ocms_valid_offence_notice SET last_processing_date=given.last_processing_date, next_processing_stage=given.next_processing_stage, suspension_type=given.suspension_type, epr_reason_of_suspension=given.epr_reason_of_suspension, amount_payable=given.amount_payable, atoms_flag=given.atoms_flag, upd_date=@P1, upd_user_id=@P2 FROM ocms_valid_offence_notice, (SELECT * FROM OPENJSON(@P3) WITH (notice_no VARCHAR(50) '$.notice_no', suspension_type VARCHAR(50) '$.suspension_type', atoms_flag VARCHAR(50) '$.atoms_flag', last_processing_date DATETIME2(6) '$.last_processing_date', next_processing_stage VARCHAR(50) '$.next_processing_stage', amount_payable NUMERIC(10, 2) '$.amount_payable', epr_reason_of_suspension VARCHAR(50) '$.epr_reason_of_suspension')) AS given WHERE ocms_valid_offence_notice.notice_no = (given.notice_no COLLATE DATABASE_DEFAULT) AND CAST(ocms_valid_offence_notice.notice_no AS VARBINARY(50)) = CAST(given.notice_no AS VARBINARY(50));
 
--- @P1 NVARCHAR(max)
-INSERT INTO ocms_offence_notice_detail (notice_no, last_eburar_update, payment_allowance_flag, cre_date, cre_user_id) SELECT given.notice_no, given.last_eburar_update, given.payment_allowance_flag, given.cre_date, given.cre_user_id
-FROM (SELECT * FROM OPENJSON(@P1) WITH (notice_no VARCHAR(50) '$.notice_no', last_eburar_update VARCHAR(50) '$.last_eburar_update', payment_allowance_flag VARCHAR(50) '$.payment_allowance_flag', cre_date DATETIME2(6) '$.cre_date', cre_user_id VARCHAR(50) '$.cre_user_id')) AS given;
+-- @P1 DATETIME2(7)
+-- @P2 VARCHAR(6)
+-- @P3 NVARCHAR(max)
+INSERT INTO ocms_offence_notice_detail (notice_no, last_eburar_update, payment_allowance_flag, cre_date, cre_user_id) SELECT given.notice_no, given.last_eburar_update, given.payment_allowance_flag, @P1 AS cre_date, @P2 AS cre_user_id
+FROM (SELECT * FROM OPENJSON(@P3) WITH (notice_no VARCHAR(50) '$.notice_no', last_eburar_update VARCHAR(50) '$.last_eburar_update', payment_allowance_flag VARCHAR(50) '$.payment_allowance_flag')) AS given;
 
 COMMIT;

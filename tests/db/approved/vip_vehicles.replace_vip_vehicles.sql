@@ -2,9 +2,11 @@ DROP TABLE IF EXISTS #ocms_vip_vehicle_staging;
 
 CREATE TABLE #ocms_vip_vehicle_staging (vip_vehicle VARCHAR(255) COLLATE Latin1_General_BIN2 NULL, vehicle_no VARCHAR(50) COLLATE DATABASE_DEFAULT NULL, description VARCHAR(255) COLLATE DATABASE_DEFAULT NULL, status VARCHAR(50) COLLATE DATABASE_DEFAULT NULL, cre_date DATETIME2(6) NULL, cre_user_id VARCHAR(50) COLLATE DATABASE_DEFAULT NULL, upd_date DATETIME2(6) NULL, upd_user_id VARCHAR(50) COLLATE DATABASE_DEFAULT NULL);
 
--- @P1 NVARCHAR(max)
-INSERT INTO [#ocms_vip_vehicle_staging] (vip_vehicle, vehicle_no, description, status, cre_date, cre_user_id) SELECT given.vip_vehicle, given.vehicle_no, given.description, given.status, given.cre_date, given.cre_user_id
-FROM (SELECT * FROM OPENJSON(@P1) WITH (vip_vehicle VARCHAR(255) '$.vip_vehicle', vehicle_no VARCHAR(50) '$.vehicle_no', description VARCHAR(255) '$.description', status VARCHAR(50) '$.status', cre_date DATETIME2(6) '$.cre_date', cre_user_id VARCHAR(50) '$.cre_user_id')) AS given;
+-- @P1 DATETIME2(7)
+-- @P2 VARCHAR(6)
+-- @P3 NVARCHAR(max)
+INSERT INTO [#ocms_vip_vehicle_staging] (vip_vehicle, vehicle_no, description, status, cre_date, cre_user_id) SELECT given.vip_vehicle, given.vehicle_no, given.description, given.status, @P1 AS cre_date, @P2 AS cre_user_id
+FROM (SELECT * FROM OPENJSON(@P3) WITH (vip_vehicle VARCHAR(255) '$.vip_vehicle', vehicle_no VARCHAR(50) '$.vehicle_no', description VARCHAR(255) '$.description', status VARCHAR(50) '$.status')) AS given;
 
 -- @P1 INT4
 SELECT count(*) AS count_1
