@@ -50,6 +50,7 @@ class CasClient:
         self._operation = contract.operations[OPERATION]
         self._key_header = contract.key_header(OPERATION)
         self._list, self._vehicle = contract.list_rules(OPERATION, "200")
+        self._part = self._operation.answers["200"]
         self._settings = settings
         self._verify = _tls(settings)
 
@@ -136,7 +137,7 @@ class CasClient:
         count, wrong, shown = 0, 0, list[str]()
         try:
             for part in parse_json_list(blocks):
-                faulty = [number for number, vehicle in enumerate(part) if not self._vehicle.is_valid(vehicle)]
+                faulty = [] if self._part.is_valid(part) else self._faulty(part)
                 for number in islice(faulty, SHOWN - len(shown)):
                     fault = self._vehicle.faults(part[number])[0]
                     shown.append(f"/{count + number}{fault['field']} {fault['message']}")
@@ -157,6 +158,10 @@ class CasClient:
         if faults := self._list.faults([None] * count):
             message = faults[0]["message"]
             raise InvalidListError(f"the list of CAS has {count} records, not as openapi/cas.yaml says: {message}")
+
+    def _faulty(self, part: Vehicles) -> list[int]:
+        """Return the places of the wrong records."""
+        return [number for number, vehicle in enumerate(part) if not self._vehicle.is_valid(vehicle)]
 
 
 def _may_pass(error: Exception) -> bool:
