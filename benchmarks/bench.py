@@ -1,11 +1,12 @@
-"""Measure this service and its peer side by side, in one run on one machine, and print ratios.
+"""Measure this service and its peers side by side, in one run on one machine, and print ratios.
 
-Every server is one uvicorn worker on a copy of the same SQLite file, and passes the same check before it is timed.
-Runs are interleaved; the ratio is of the medians.
+Every server is one uvicorn worker on a copy of the same SQLite file, and passes the same checks before it is timed. The
+load is wrk's, from a process of its own. Runs are interleaved; the ratios are of the medians.
 """
 
 import json
 import os
+import re
 import shutil
 import socket
 import statistics
@@ -17,47 +18,54 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
-import httpx2
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import refresh
+from benchmarks.checks import CALLERS, KEYS, check, numbers
 from db import schema
 from db.dayend import set_dayend_flag
 from db.engine import connect
-from db.sample_data import FIRST_NOTICE, notice_number, seed_notices
+from db.sample_data import seed_notices
 from ocms.keys import hash_key
 from ocms.rules import business_date, utc_now
 
-NOTICES = 20_000
+NOTICES = 100_000
 ROUNDS = 5
-SECONDS = 2.0
-KEY = "bench-key"
-RESULTS = Path(__file__).parent / "results" / "engine.json"
+SECONDS = 2
+RESULTS = Path(__file__).parent / "results" / "calls.json"
+OURS = "this service"
 SERVERS = {
-    "this service": "ocms.app:create_app_from_environment",
+    OURS: "ocms.app:create_app_from_environment",
+    "FastAPI": "benchmarks.peers.fastapi_app:create_app",
     "connexion as documented": "benchmarks.peers.connexion_documented:create_app",
+    "the limit": "benchmarks.peers.limit:create_app",
 }
+"""Each server, as the factory of its app."""
 
 
-def numbers(count: int) -> list[str]:
-    """Return the first notice numbers of the sample data."""
-    return [notice_number(FIRST_NOTICE + index) for index in range(count)]
+def batch(amount: float, bad: int = 0) -> list[dict[str, Any]]:
+    """Return a batch of 1,000 records, some of which are bad."""
+    records = [{"notice_no": no, "atoms_flag": "Y", "amount_payable": amount} for no in numbers(1_000)]
+    for index in range(0, len(records), len(records) // bad if bad else len(records) + 1):
+        records[index] |= {"amount_payable": -1} if bad else {}
+    return records
 
 
-def batch(index: int) -> list[dict[str, Any]]:
-    """Return a batch of 1,000 good records."""
-    return [{"notice_no": no, "atoms_flag": "Y", "amount_payable": index + 0.5} for no in numbers(1_000)]
-
-
-WORK: dict[str, tuple[str, Any, int]] = {
-    "API 1, 10 notices, 8 connections": ("getPaymentStatus", {"notice_nos": numbers(10)}, 8),
-    "API 1, 10,000 notices in one call": ("getPaymentStatus", {"notice_nos": numbers(10_000)}, 1),
-    "API 2, 1,000 records in one call": ("updateCourtNotices", batch(1), 1),
+WORK: dict[str, tuple[str, list[Any], int]] = {
+    "API 1, 10 notices, 8 connections": ("getPaymentStatus", [{"notice_nos": numbers(10)}], 8),
+    "API 1, 10,000 notices in one call": ("getPaymentStatus", [{"notice_nos": numbers(10_000)}], 1),
+    "API 2, 1,000 records in one call": ("updateCourtNotices", [batch(1.5), batch(2.5)], 1),
+    "API 2, the same, 100 of them bad": ("updateCourtNotices", [batch(1.5, 100), batch(2.5, 100)], 1),
+    "API 4, 10 notices, 8 connections": ("getNoticeUpdate", [{"notice_nos": numbers(10)}], 8),
 }
+"""What is called: the operation, the bodies in turn, the connections."""
 
 
 def main() -> None:
-    """Measure, print the table, keep the numbers."""
+    """Measure, print the tables, keep the numbers."""
+    if not shutil.which("wrk"):
+        sys.exit("ocms: the load generator wrk is missing: apt-get install wrk")
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         template = Path(folder) / "template.db"
         _fill(template)
@@ -65,14 +73,15 @@ def main() -> None:
         for name, factory in SERVERS.items():
             copy = shutil.copy(template, Path(folder) / f"{len(ports)}.db")
             ports[name] = stack.enter_context(_Server(factory, copy)).port
+            check(ports[name], copy)
         rates: dict[str, dict[str, list[float]]] = {work: {name: [] for name in ports} for work in WORK}
-        for port in ports.values():
-            _check(port)
-        for work, (operation, body, connections) in WORK.items():
+        for work, (operation, bodies, connections) in WORK.items():
+            script = _write_script(Path(folder), operation, bodies)
             for _ in range(ROUNDS):
                 for name, port in ports.items():
-                    rates[work][name].append(_load(port, operation, body, connections))
+                    rates[work][name].append(_load(port, operation, script, connections))
     _report(rates)
+    refresh.main()
 
 
 class _Server:
@@ -83,7 +92,7 @@ class _Server:
         command = [sys.executable, "-m", "uvicorn", "--factory", factory, "--port", str(self.port)]
         environment = os.environ | {
             "OCMS_DATABASE_URL": f"sqlite:///{database}",
-            "OCMS_API_KEYS": f"CAS:{hash_key(KEY)}",
+            "OCMS_API_KEYS": ",".join(f"{caller}:{hash_key(key)}" for caller, key in KEYS.items()),
             "PYTHONPATH": str(Path(__file__).parents[1]),
         }
         options = ["--no-access-log", "--log-level", "warning", "--ws", "none"]
@@ -113,41 +122,41 @@ def _fill(path: Path) -> None:
         Path(f"{path}{suffix}").unlink(missing_ok=True)
 
 
-def _call(port: int, operation: str, body: Any) -> httpx2.Response:
+def _write_script(folder: Path, operation: str, bodies: list[Any]) -> Path:
+    """Write what wrk sends: each body in turn."""
+    listed = ",\n".join(f"[==[{json.dumps(body)}]==]" for body in bodies)
+    path = folder / "load.lua"
+    path.write_text(
+        f"""local bodies, sent = {{{listed}}}, 0
+wrk.method = "POST"
+wrk.headers["Content-Type"] = "application/json"
+wrk.headers["X-API-Key"] = "{KEYS[CALLERS[operation]]}"
+request = function()
+  sent = sent + 1
+  return wrk.format(nil, nil, nil, bodies[sent % #bodies + 1])
+end
+"""
+    )
+    return path
+
+
+def _load(port: int, operation: str, script: Path, connections: int) -> float:
+    """Return the calls per second."""
     url = f"http://127.0.0.1:{port}/v1/{operation}"
-    return httpx2.post(url, json=body, headers={"X-API-Key": KEY}, timeout=60)
-
-
-def _check(port: int) -> None:
-    """Stop unless a server does the whole work."""
-    answer = _call(port, "getPaymentStatus", {"notice_nos": [*numbers(3), "X1"]}).json()
-    first = answer["data"][0]
-    if (answer["total"], first["notice_no"], first["amount_payable"]) != (4, numbers(1)[0], 210.35):
-        raise RuntimeError(f"wrong answer: {answer}")
-    if _call(port, "updateCourtNotices", batch(0)).status_code != 200:  # noqa: PLR2004  # success
-        raise RuntimeError("the batch was not taken")
-
-
-def _load(port: int, operation: str, body: Any, connections: int) -> float:
-    content = json.dumps(body).encode()
-    head = (
-        f"POST /v1/{operation} HTTP/1.1\r\nHost: bench\r\nX-API-Key: {KEY}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
-    )
-    loader = [sys.executable, str(Path(__file__).with_name("load.py")), "127.0.0.1", str(port), str(connections)]
-    done = subprocess.run(  # noqa: S603  # our own loader
-        [*loader, str(SECONDS)], input=head.encode() + content, capture_output=True, check=True
-    )
-    return float(done.stdout)
+    options = ["--threads", "1", "--connections", str(connections), "--duration", f"{SECONDS}s", "--timeout", "30s"]
+    told = subprocess.run(["wrk", *options, "--script", script, url], capture_output=True, text=True, check=True).stdout  # noqa: S603, S607
+    if "Non-2xx" in told or "Socket errors" in told:
+        raise RuntimeError(told)
+    return float(re.findall(r"Requests/sec:\s+([\d.]+)", told)[0])
 
 
 def _report(rates: dict[str, dict[str, list[float]]]) -> None:
-    ours, *peers = SERVERS
-    table = Table("work", *(f"{ours} / {peer}" for peer in peers), title="calls per second, ratio of medians")
+    peers = [name for name in SERVERS if name != OURS]
+    table = Table("work", *(f"{OURS} / {peer}" for peer in peers), title="calls per second, ratio of medians")
     medians = {work: {name: statistics.median(runs) for name, runs in row.items()} for work, row in rates.items()}
     for work, row in medians.items():
-        table.add_row(work, *(f"{row[ours] / row[peer]:.1f} x" for peer in peers))
-    Console().print(table)
+        table.add_row(work, *(f"{row[OURS] / row[peer]:.2f} x" for peer in peers))
+    Console(width=160).print(table)
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps({"calls per second": medians, "rounds": ROUNDS, "seconds": SECONDS}, indent=2) + "\n")
 
