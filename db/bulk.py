@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Column, Connection, Table, TableClause, exists, insert, literal, select, update
+from sqlalchemy import Column, Connection, Select, Table, TableClause, exists, insert, literal, select, update
 
 from db.dialect import notice_set, row_set, same, to_json_rows, to_json_set
 from db.engine import in_savepoint
@@ -49,7 +50,7 @@ def insert_rows(  # noqa: PLR0913  # what is inserted where, and how
     return count
 
 
-def update_rows(conn: Connection, table: Table, rows: Iterable[Row], shared: Row) -> None:
+def update_rows(conn: Connection, table: Table, rows: Iterable[Row], shared: Row = NOTHING) -> None:
     """Update rows by their `notice_no`; each has the same keys, and gets the `shared` values besides."""
     for chunk in chunks(rows):
         columns = [table.c[name] for name in chunk[0]]
@@ -65,13 +66,18 @@ def _values(table: TableClause, shared: Row) -> dict[str, Any]:
 
 def list_changed(conn: Connection, column: Column[Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """Return those of `values` (notice number to value) that the column does not hold yet."""
-    table = column.table
-    asked = notice_set(conn.dialect.name)
-    statement = select(table.c.notice_no, column).join_from(
-        asked, table, same(conn.dialect.name, table.c.notice_no, asked.c.notice_no)
-    )
+    statement = _select_values(column, conn.dialect.name)
     stored = {row[0]: row[1] for row in conn.execute(statement, {"notice_nos": to_json_set(values)})}
     return {key: value for key, value in values.items() if key not in stored or stored[key] != value}
+
+
+@cache
+def _select_values(column: Column[Any], dialect: str) -> Select[Any]:
+    """Return the statement that reads a column for a set of notices; building it costs more than running it."""
+    table, asked = column.table, notice_set(dialect)
+    return select(table.c.notice_no, column).join_from(
+        asked, table, same(dialect, table.c.notice_no, asked.c.notice_no)
+    )
 
 
 def upsert_values(

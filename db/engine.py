@@ -97,8 +97,13 @@ def retry(work: Callable[[], T], within: float | None = RETRY_WITHIN) -> T:
 
     Raises DatabaseError after some attempts.
     """
+    try:
+        return work()  # mostly the only attempt, which is spared the cost of the following
+    except DatabaseError as error:
+        if not error.passing:
+            raise
     for attempt in stamina.retry_context(
-        _passes, attempts=ATTEMPTS, timeout=within, wait_initial=0.05, wait_max=1, wait_jitter=0.1
+        _passes, attempts=ATTEMPTS - 1, timeout=within, wait_initial=0.05, wait_max=1, wait_jitter=0.1
     ):
         with attempt:
             return work()

@@ -4,6 +4,7 @@ import logging
 import sys
 from typing import TextIO
 
+import msgspec
 import structlog
 
 QUIET = ("connexion", "alembic", "httpx2", "httpcore2", "schedule", "uvicorn")
@@ -25,7 +26,7 @@ def configure_logging(log_format: str, stream: TextIO | None = None) -> None:
     if log_format == "json":
         tail: list[structlog.typing.Processor] = [
             structlog.processors.ExceptionRenderer(_traces),
-            structlog.processors.JSONRenderer(),
+            structlog.processors.JSONRenderer(_to_json),
         ]
     else:
         tail = [
@@ -53,3 +54,8 @@ def configure_logging(log_format: str, stream: TextIO | None = None) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("apprise").setLevel(logging.CRITICAL)  # it logs addresses, and those may hold passwords
     logging.getLogger("stamina").setLevel(logging.ERROR)  # we log each attempt ourselves
+
+
+def _to_json(line: object, **_: object) -> str:
+    """Encode a log line; what JSON does not know goes out as text."""
+    return msgspec.json.encode(line, enc_hook=repr).decode()

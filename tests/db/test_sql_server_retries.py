@@ -148,7 +148,7 @@ def test_a_detail_that_another_program_has_inserted_meanwhile_is_updated(server_
     change = {"N1": {"last_eburar_update": "NEW"}}
     assert server_database.write(notices.update_court_notices, change, "CAS", NOW) == (set(), {})
     (update,) = [statement for statement in tds.sent if statement.sql.startswith("UPDATE ocms_offence_notice_detail")]
-    assert '"last_eburar_update":"NEW","payment_allowance_flag":"Y"' in update.values[0]
+    assert '"last_eburar_update":"NEW","payment_allowance_flag":"Y"' in update.values[-1]
 
 
 def test_a_transaction_that_is_gone_for_good_is_not_tried_again(server_database, tds):
@@ -182,7 +182,7 @@ def test_a_duplicate_key_means_that_the_other_one_was_first(server_database, tds
 
 def test_a_duplicate_key_that_stays_is_an_error_of_that_notice_only(server_database, tds):
     def answer(statement):
-        if statement.sql.startswith("INSERT") and '"N2"' in statement.values[0]:
+        if statement.sql.startswith("INSERT") and '"N2"' in statement.values[-1]:
             return Refusal(2627, "duplicate", 14)
         kinds = {"notice_no": str, "emcons_flag": str}
         return Rows(kinds) if statement.sql.startswith("SELECT") else Done()
