@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from db import schema
 from db.dayend import set_dayend_flag
@@ -87,7 +88,13 @@ Parts = list["subprocess.Popen[bytes]"]
 
 
 def _start(parts: Parts, command: str) -> "subprocess.Popen[bytes]":
-    parts.append(subprocess.Popen([sys.executable, "-m", "ocms", *command.split()]))  # noqa: S603  # our own command
+    # a part that still loads ignores Ctrl-C, which goes to all of them, and is ended by SIGTERM without a word
+    parts.append(
+        subprocess.Popen(  # noqa: S603  # our own command
+            [sys.executable, "-m", "ocms", *command.split()],
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_IGN),  # noqa: PLW1509  # there is one thread
+        )
+    )
     return parts[-1]
 
 
