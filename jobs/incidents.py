@@ -107,9 +107,9 @@ class Incidents:
     def _tell(self) -> None:
         incident = self._database.read(get_incident, self._job)
         everything_told = True
-        if self._has_recovered(incident):
+        if success := self._recovery(incident):
             _log.info("job_recovered", job=self._job)
-            everything_told &= self._tell_run(incident.success, "is refreshed again", _counts(incident.success))
+            everything_told &= self._tell_run(success, "is refreshed again", _counts(success))
         since = f"{incident.success['finished']:%Y-%m-%d %H:%M}" if incident.success else "the last refresh"
         for run in _untold(incident):
             what = "is out of date" if run["outcome"] == MISSED else "was not refreshed"
@@ -117,17 +117,17 @@ class Incidents:
             everything_told &= self._tell_run(run, what, text)
         self._quiet_until = None if everything_told else self._now() + TELL_AGAIN_AFTER
 
-    def _has_recovered(self, incident: Incident) -> bool:
-        """Tell whether the last success ends an incident that was told, and is not told itself."""
-        if incident.success is None or incident.success["alerted"]:
-            return False
-        mended = [reason for reason, when in self._unrecorded.items() if when <= incident.success["finished"]]
+    def _recovery(self, incident: Incident) -> Run | None:
+        """Return the last success if it ends an incident that was told, and is not told itself."""
+        success = incident.success
+        if success is None or success["alerted"]:
+            return None
+        mended = [reason for reason, when in self._unrecorded.items() if when <= success["finished"]]
         for reason in mended:
             del self._unrecorded[reason]
-        return bool(mended) or any(run["alerted"] for run in incident.before)
+        return success if mended or any(run["alerted"] for run in incident.before) else None
 
-    def _tell_run(self, run: Run | None, what: str, text: str) -> bool:
-        assert run is not None  # noqa: S101  # there is one where there is something to tell
+    def _tell_run(self, run: Run, what: str, text: str) -> bool:
         where = f"Run {run['run_id']} on {run['host']}; 'ocms jobs show {run['run_id']}' tells more."
         told = self._send(f"{self._subject} {what}", f"{text}\n\n{where}", run["reason"])
         if told:
@@ -136,7 +136,7 @@ class Incidents:
 
     def _send(self, title: str, text: str, reason: str | None) -> bool:
         """Send an alert, of good news when there is no reason."""
-        text = f"{text}\nWhat to do: {GUIDE}#{reason}" if reason else text
+        text = f"{text}\nWhat to do: {GUIDE}, under {reason}" if reason else text
         return self._send_alert(f"OCMS: {title}", text, good=reason is None) > 0
 
 
@@ -145,8 +145,7 @@ def missed(last: datetime) -> str:
     return f"no refresh has succeeded for {MISSED_AFTER // timedelta(hours=1)} hours, since {last:%Y-%m-%d %H:%M}"
 
 
-def _counts(run: Run | None) -> str:
-    assert run is not None  # noqa: S101  # the same
+def _counts(run: Run) -> str:
     return f"It has {run['rows']} vehicles: {run['added']} added, {run['removed']} removed, {run['changed']} changed."
 
 

@@ -104,7 +104,7 @@ def test_an_alert_says_what_happened_where_and_what_to_do(recorder, webhook, dat
     assert webhook.alerts[0]["message"] == (
         "the list is empty\n\nThe list of 2026-06-30 22:30 stays in use.\n\n"
         f"Run {run['run_id']} on {run['host']}; 'ocms jobs show {run['run_id']}' tells more.\n"
-        "What to do: docs/operations/vip-refresh.md#empty"
+        "What to do: docs/operations/vip-refresh.md, under empty"
     )
     recorder.run(succeed)
     run = last_run(database)
