@@ -9,6 +9,7 @@ pytest_plugins = [
     "fixtures.batches",
     "fixtures.servers",
     "fixtures.refreshing",
+    "fixtures.recorder",
     "fixtures.alerts",
     "fixtures.commands",
 ]

@@ -1,0 +1,198 @@
+"""The alerts: once per incident and once on recovery."""
+
+import sqlite3
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from fixtures.recorder import BAD, DUE, GOOD, JOB, LATE, NOWHERE, fail, last_run, titles
+
+from jobs.failures import InvalidListError
+from jobs.recorder import JobFailedError
+
+
+def test_an_incident_is_told_once_and_its_end_once(new_recorder, succeed, webhook, clock):
+    for _ in range(3):
+        fail(new_recorder())
+        clock.move(days=1)
+    assert titles(webhook) == [BAD]
+    for _ in range(2):
+        assert new_recorder().run(succeed) == "done"
+    assert titles(webhook) == [BAD, GOOD]
+    assert [alert["type"] for alert in webhook.alerts] == ["failure", "success"]
+    fail(new_recorder())
+    assert titles(webhook) == [BAD, GOOD, BAD]
+
+
+def test_another_reason_in_the_same_incident_is_told_as_well(recorder, webhook):
+    fail(recorder)
+    fail(recorder, InvalidListError("the list is wrong"))
+    fail(recorder)
+    assert titles(webhook) == [BAD, BAD]
+    assert "the list is wrong" in webhook.alerts[1]["message"]
+
+
+def test_an_alert_says_what_happened_where_and_what_to_do(recorder, webhook, database, succeed):
+    recorder.run(succeed)
+    fail(recorder)
+    run = last_run(database)
+    assert webhook.alerts[0]["message"] == (
+        "the list is empty\n\nThe list of 2026-06-30 22:30 stays in use.\n\n"
+        f"Run {run['run_id']} on {run['host']}; 'ocms jobs show {run['run_id']}' tells more.\n"
+        "What to do: docs/operations/vip-refresh.md, under empty"
+    )
+    recorder.run(succeed)
+    run = last_run(database)
+    assert webhook.alerts[1]["message"] == (
+        "It has 1 vehicles: 1 added, 0 removed, 0 changed.\n\n"
+        f"Run {run['run_id']} on {run['host']}; 'ocms jobs show {run['run_id']}' tells more."
+    )
+
+
+def test_an_alert_that_nobody_took_is_sent_again_by_the_next_failure(new_recorder, webhook, database):
+    fail(new_recorder(NOWHERE))
+    assert last_run(database)["alerted"] is None
+    fail(new_recorder())
+    assert titles(webhook) == [BAD]
+
+
+def test_an_alert_that_nobody_took_is_sent_again_each_hour(new_recorder, webhook, database, clock, logs):
+    """The network was away, with CAS and the mail server behind it."""
+    process = new_recorder(NOWHERE)
+    fail(process)
+    for _ in range(59):
+        clock.move(minutes=1)
+        process.look(DUE)
+    assert len(logs("alert_failed")) == 1
+    clock.move(minutes=1)
+    process.look(DUE)
+    assert len(logs("alert_failed")) == 2
+    new_recorder().look(DUE)
+    assert titles(webhook) == [BAD]
+    new_recorder().look(DUE)
+    assert titles(webhook) == [BAD]
+
+
+def test_the_end_of_an_incident_that_nobody_took_is_told_again(new_recorder, succeed, webhook):
+    fail(new_recorder())
+    new_recorder(NOWHERE).run(succeed)
+    assert titles(webhook) == [BAD]
+    for _ in range(2):
+        new_recorder().look(DUE)
+    assert titles(webhook) == [BAD, GOOD]
+
+
+def test_an_incident_that_nobody_was_told_of_has_no_end_to_tell(new_recorder, succeed, webhook):
+    fail(new_recorder(NOWHERE))
+    new_recorder().run(succeed)
+    assert titles(webhook) == []
+
+
+def test_a_missed_run_is_told_once_when_25_hours_have_passed(new_recorder, recorder, succeed, webhook, clock, database):
+    recorder.run(succeed)
+    clock.move(hours=24, minutes=59)
+    recorder.look(DUE)
+    assert titles(webhook) == []
+    clock.move(minutes=1)
+    for _ in range(3):
+        new_recorder().look(DUE)
+        recorder.look(DUE)
+        clock.move(hours=30)
+    assert titles(webhook) == [LATE]
+    assert "no refresh has succeeded for 25 hours, since 2026-06-30 22:30" in webhook.alerts[0]["message"]
+    run = last_run(database)
+    assert (run["outcome"], run["reason"], run["due"]) == ("missed", "missed", DUE)
+    new_recorder().run(succeed)
+    assert titles(webhook) == [LATE, GOOD]
+    clock.move(hours=26)
+    recorder.look(DUE + timedelta(days=5))
+    assert titles(webhook) == [LATE, GOOD, LATE]
+
+
+def test_what_never_succeeded_is_missed_25_hours_after_its_first_start(new_recorder, webhook, clock):
+    new_recorder().look(DUE)
+    fail(new_recorder())
+    clock.move(hours=25)
+    new_recorder().look(DUE)
+    assert titles(webhook) == [BAD, LATE]
+
+
+def test_a_missed_run_is_noticed_while_a_run_holds_the_lock(new_recorder, recorder, succeed, webhook, clock):
+    """A process that hangs in the middle of a refresh does not hide it; and each incident has its own."""
+    for _ in range(2):
+        recorder.run(succeed)
+
+        def hang(run_id):
+            clock.move(hours=26)
+            new_recorder().look(DUE)
+            return succeed(run_id)
+
+        new_recorder().run(hang)
+    assert titles(webhook) == [LATE, GOOD, LATE, GOOD]
+
+
+def test_on_a_day_of_25_hours_the_run_in_time_is_not_missed(recorder, new_recorder, succeed, webhook, clock):
+    """The clocks of Berlin go back in the night."""
+    due = datetime(2026, 10, 24, 0, 0, tzinfo=UTC)
+    clock.now = due
+    recorder.run(succeed, due=due)
+    clock.now = due = datetime(2026, 10, 25, 1, 0, tzinfo=UTC)
+    new_recorder().look(due)
+    clock.move(minutes=59)
+    new_recorder().look(due)
+    assert webhook.alerts == []
+    clock.move(minutes=1)
+    new_recorder().look(due)
+    assert titles(webhook) == [LATE]
+
+
+def test_the_day_has_no_missed_run_when_a_run_by_hand_has_succeeded(recorder, new_recorder, succeed, webhook, clock):
+    recorder.run(succeed)
+    clock.move(hours=20)
+    new_recorder().run(succeed)
+    clock.move(hours=10)
+    recorder.look(DUE)
+    assert webhook.alerts == []
+
+
+def test_a_database_that_cannot_be_written_is_told_once_by_a_process(recorder, database, webhook, succeed, logs):
+    if database.path is None:
+        pytest.skip("only SQLite has one lock for all writers")
+    other = sqlite3.connect(database.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    for _ in range(2):
+        with pytest.raises(JobFailedError, match="database is locked"):
+            recorder.run(succeed, due=DUE)
+    other.close()
+    assert titles(webhook) == [BAD]
+    assert {line["level"] for line in logs("job_failed")} == {"critical"}
+    assert recorder.run(succeed, due=DUE) == "done"
+    assert titles(webhook) == [BAD, GOOD]
+
+
+def test_a_job_that_another_process_made_good_is_told_by_who_raised_the_alarm(
+    recorder, new_recorder, database, webhook, succeed, clock
+):
+    """What could not be recorded, only the process that told it knows."""
+    if database.path is None:
+        pytest.skip("a server cannot be moved away by a test")
+    away = database.path.with_name("away")
+    database.path.rename(away)
+    fail(recorder, due=DUE)
+    away.rename(database.path)
+    assert new_recorder().run(succeed, due=DUE) == "done"
+    assert titles(webhook) == [BAD]
+    assert recorder.run(succeed, due=DUE) is None
+    recorder.look(DUE)
+    assert titles(webhook) == [BAD, GOOD]
+
+
+def test_a_lock_that_cannot_be_made_is_a_failure_of_the_database(recorder, database, webhook, logs):
+    if database.path is None:
+        pytest.skip("only SQLite's lock is a file")
+    database.path.with_name(f"{database.path.name}.{JOB}.lock").mkdir()
+    database.path.with_name(f"{database.path.name}.{JOB}.alerts.lock").mkdir()
+    recorder.look(DUE)
+    assert "cannot lock" in logs("alerts_not_looked_at")[0]["reason"]
+    with pytest.raises(JobFailedError, match=r"cannot lock .*: Is a directory"):
+        recorder.run(pytest.fail, due=DUE)
+    assert titles(webhook) == [BAD]
