@@ -85,18 +85,17 @@ def main() -> None:
 
 
 class _Server:
-    def __init__(self, factory: str, database: str) -> None:
+    def __init__(self, factory: str, database: str, workers: int = 1) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        command = [sys.executable, "-m", "uvicorn", "--factory", factory, "--port", str(self.port)]
+        command = [sys.executable, "-m", "benchmarks.served", factory, str(self.port), str(workers)]
         environment = os.environ | {
             "OCMS_DATABASE_URL": f"sqlite:///{database}",
             "OCMS_API_KEYS": ",".join(f"{caller}:{hash_key(key)}" for caller, key in KEYS.items()),
             "PYTHONPATH": str(Path(__file__).parents[1]),
         }
-        options = ["--no-access-log", "--log-level", "warning", "--ws", "none"]
-        self._process = subprocess.Popen([*command, *options], env=environment, stderr=subprocess.DEVNULL)  # noqa: S603
+        self._process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)  # noqa: S603
 
     def __enter__(self) -> Self:
         for _ in range(200):

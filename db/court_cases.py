@@ -1,17 +1,12 @@
 """The court cases that PLUS has asked for, `ocms_court_case` (section 3.4)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection
 
-from db.bulk import list_changed, upsert_values
+from db.bulk import upsert_values
 from db.tables import court_case
-
-
-def list_unrecorded(conn: Connection, due_dates: Mapping[str, datetime]) -> dict[str, datetime]:
-    """Return those of `due_dates` (notice number to court payment due date) that are not recorded as they are."""
-    return list_changed(conn, court_case.c.court_payment_due_date, due_dates)
 
 
 def upsert(conn: Connection, due_dates: Sequence[tuple[str, datetime]], user: str, now: datetime) -> None:

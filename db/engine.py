@@ -41,6 +41,11 @@ class Database:
         self.path = path
         """The file of an SQLite database."""
 
+    @property
+    def is_embedded(self) -> bool:
+        """Whether a read is done within this process, and waits for nobody: going to a thread would take longer."""
+        return self.path is not None
+
     def __str__(self) -> str:
         return str(self.path or self.engine.url)  # which hides the password
 
@@ -177,6 +182,7 @@ def connect(url: str, *, connect_timeout: int = 5, statement_timeout: int = 30) 
 
 def _sqlite_engine(url: str, path: Path) -> Engine:
     pool = {name: size for name, size in POOL.items() if name != "pool_pre_ping"}
+    pool["max_overflow"] += 1  # for reads, which are not in a thread and must not wait for writers
     engine = create_engine(url, hide_parameters=True, creator=partial(_open_existing, path), **pool)
     event.listen(engine, "connect", _open_sqlite)
     event.listen(engine, "checkout", partial(_require_same_file, path))
@@ -218,8 +224,10 @@ def _require_same_file(path: Path, connection: sqlite3.Connection, record: Any, 
 
 
 def _begin_sqlite(conn: Connection) -> None:
-    write = conn.get_execution_options().get("ocms_write", False)
-    conn.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+    if conn.get_execution_options().get("ocms_write", False):
+        conn.exec_driver_sql("BEGIN IMMEDIATE")
+    else:
+        conn.connection.cursor().execute("BEGIN")  # which cannot fail, and SQLAlchemy's way takes longer than a read
 
 
 @contextmanager

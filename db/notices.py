@@ -5,16 +5,17 @@ from datetime import datetime
 from functools import cache, partial
 from typing import Any, cast
 
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import Column, Connection, Select, select
 
 from db.bulk import chunks, insert_rows, update_rows
 from db.dialect import notice_set, same, to_json_set
-from db.engine import in_savepoint
+from db.engine import in_savepoint, translated
 from db.isolation import write_isolated
+from db.tables import cas_emcons, court_case
 from db.tables import offence_notice_detail as detail
 from db.tables import valid_offence_notice as notice
 from ocms.contract_types import PaymentStatus
-from ocms.errors import DatabaseError, DuplicateKeyError
+from ocms.errors import DatabaseError, DatabaseUnavailableError, DuplicateKeyError
 
 Columns = tuple[Any, ...]
 """Columns of one or both tables, in the order in which they are told."""
@@ -58,14 +59,25 @@ Item = tuple[str, Mapping[str, Any], Change]
 """Notice number, what is stored, what changes."""
 
 
-def list_payment_statuses(conn: Connection, notice_nos: Collection[str]) -> dict[str, PaymentStatus]:
-    """Return what API 1 tells of each notice that exists, by notice number (section 1.2)."""
-    return cast("dict[str, PaymentStatus]", _get(conn, PAYMENT_STATUS, notice_nos))
+def list_payment_statuses(
+    conn: Connection, notice_nos: Collection[str]
+) -> tuple[dict[str, PaymentStatus], dict[str, str]]:
+    """Return what API 1 tells of each notice that exists, and the EMCONS flag that is recorded (section 1.2).
+
+    Both are by notice number; what is not recorded is not in the second one.
+    """
+    found, recorded = _get_with_record(conn, PAYMENT_STATUS, cas_emcons.c.emcons_flag, notice_nos)
+    return cast("dict[str, PaymentStatus]", found), recorded
 
 
-def list_notice_updates(conn: Connection, notice_nos: Collection[str]) -> dict[str, dict[str, Any]]:
-    """Return what API 4 tells of each notice that exists, by notice number (section 2.2)."""
-    return _get(conn, NOTICE_UPDATE, notice_nos)
+def list_notice_updates(
+    conn: Connection, notice_nos: Collection[str]
+) -> tuple[dict[str, dict[str, Any]], dict[str, datetime]]:
+    """Return what API 4 tells of each notice that exists, and the due date that is recorded (section 2.2).
+
+    Both are by notice number; what is not recorded is not in the second one.
+    """
+    return _get_with_record(conn, NOTICE_UPDATE, court_case.c.court_payment_due_date, notice_nos)
 
 
 def update_court_notices(
@@ -100,14 +112,37 @@ def _get(
     conn: Connection, columns: Columns, notice_nos: Collection[str], *, lock: bool = False
 ) -> dict[str, dict[str, Any]]:
     """Return columns of the notices that exist, by notice number; `lock` keeps others from changing them meanwhile."""
-    result = conn.execute(_select(columns, conn.dialect.name, lock), {"notice_nos": to_json_set(notice_nos)})
+    result = conn.execute(_select(columns, conn.dialect.name, lock=lock), {"notice_nos": to_json_set(notice_nos)})
     names = list(result.keys())
     return {row[0]: dict(zip(names, row, strict=True)) for row in result.all()}
 
 
+def _get_with_record(
+    conn: Connection, columns: Columns, recorded: Column[Any], notice_nos: Collection[str]
+) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
+    """Return columns of the notices that exist, and what a table has recorded of them, both by notice number.
+
+    Where that table cannot be read nothing counts as recorded: it must not spoil the answer, and the write will tell.
+    """
+    statement = _select(columns, conn.dialect.name, recorded=recorded)
+    try:
+        with translated():
+            rows = conn.execute(statement, {"notice_nos": to_json_set(notice_nos)}).all()
+    except DatabaseUnavailableError:
+        raise
+    except DatabaseError:
+        return _get(conn, columns, notice_nos), {}
+    names = [column.name for column in columns]
+    found = {row[0]: dict(zip(names, row, strict=False)) for row in rows}  # the last value is what is recorded
+    return found, {row[0]: row[-1] for row in rows if row[-1] is not None}
+
+
 @cache
-def _select(columns: Columns, dialect: str, lock: bool) -> Select[Any]:  # noqa: FBT001  # a part of the key
-    """Return the statement that reads columns of a set of notices; building it costs more than running it."""
+def _select(columns: Columns, dialect: str, *, lock: bool = False, recorded: Column[Any] | None = None) -> Select[Any]:
+    """Return the statement that reads columns of a set of notices; building it costs more than running it.
+
+    `recorded`, a column of another table, comes last.
+    """
     asked = notice_set(dialect)
     statement = (
         select(*columns)
@@ -115,6 +150,11 @@ def _select(columns: Columns, dialect: str, lock: bool) -> Select[Any]:  # noqa:
         .join(notice, same(dialect, notice.c.notice_no, asked.c.notice_no))
         .outerjoin(detail, same(dialect, detail.c.notice_no, asked.c.notice_no))
     )
+    if recorded is not None:
+        table = recorded.table
+        statement = statement.add_columns(recorded.label("recorded")).outerjoin(
+            table, same(dialect, table.c.notice_no, asked.c.notice_no)
+        )
     if lock:
         for table in (notice, detail):
             statement = statement.with_hint(table, "WITH (UPDLOCK)", "mssql")

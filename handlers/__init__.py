@@ -7,12 +7,18 @@ from datetime import datetime
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from anyio.to_thread import run_sync
 
 from db.engine import Database
 from ocms.call import Handler
 from ocms.contract import Contract
 from ocms.errors import OperatorError
 from ocms.settings import Settings
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +28,18 @@ class Services:
     database: Database
     settings: Settings
     now: Callable[[], datetime]
+
+    async def read(self, work: Callable[Concatenate[Any, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a function of `db` with a unit of work that only reads, in a thread where it waits for a server.
+
+        Raises DatabaseError.
+        """
+        call = partial(self.database.read, work, *args, **kwargs)
+        return call() if self.database.is_embedded else await run_sync(call)
+
+    async def write(self, work: Callable[Concatenate[Any, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a function of `db` with a unit of work that writes, in a thread. Raises DatabaseError."""
+        return await run_sync(partial(self.database.write, work, *args, **kwargs))
 
 
 def load_handlers(contract: Contract, services: Services) -> dict[str, Handler]:

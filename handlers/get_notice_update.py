@@ -14,20 +14,21 @@ PS_WWP_ONLY = ("suspension_type", "epr_reason_of_suspension")
 """What is told of a PS-WWP notice only."""
 
 
-def handle(services: Services, call: Call) -> Reply:
+async def handle(services: Services, call: Call) -> Reply:
     """Answer one item for each requested notice, and record those with a due date as court cases.
 
     Raises NoticesNotFoundError, before anything is written, when a notice does not exist.
     """
     query: NoticeQuery = call.body
     asked = list(dict.fromkeys(query["notice_nos"]))
-    found = services.database.read(notices.list_notice_updates, asked)
+    found, recorded = await services.read(notices.list_notice_updates, asked)
     if unknown := [notice_no for notice_no in asked if notice_no not in found]:
         raise NoticesNotFoundError(notice_nos=unknown)
     items = [_item(found[notice_no]) for notice_no in asked]
     reply: NoticeUpdateList = page(items, call.query["skip"], call.query.get("limit"))
-    dates = {i["notice_no"]: i["court_payment_due_date"] for i in reply["data"] if i["court_payment_due_date"]}
-    record(services.database, court_cases, dates, call.caller, services.now())
+    dates = {item["notice_no"]: due for item in reply["data"] if (due := item["court_payment_due_date"])}
+    dates = {notice_no: due for notice_no, due in dates.items() if due != recorded.get(notice_no)}
+    await record(services, court_cases.upsert, dates, call.caller)
     return Reply(200, reply)
 
 

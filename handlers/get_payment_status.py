@@ -16,17 +16,17 @@ FILTERS = {"FP": is_fully_paid, "EMCONS": is_emcons}
 _log = structlog.get_logger(__name__)
 
 
-def handle(services: Services, call: Call) -> Reply:
+async def handle(services: Services, call: Call) -> Reply:
     """Answer one item for each requested notice, and record the EMCONS notices among them."""
     query: NoticeQuery = call.body
     asked = list(dict.fromkeys(query["notice_nos"]))
-    found = services.database.read(notices.list_payment_statuses, asked)
+    found, recorded = await services.read(notices.list_payment_statuses, asked)
     items = [found.get(notice_no) or _unknown(call, notice_no) for notice_no in asked]
     wanted = _filtered(items, call.query.get("filter"))
     reply: PaymentStatusList = page(wanted, call.query["skip"], call.query.get("limit"))
     emcons = [item for item in reply["data"] if "error" not in item and is_emcons(item)]
-    flags = {item["notice_no"]: str(item["emcons_flag"]) for item in emcons}
-    failed = record(services.database, cas_emcons, flags, call.caller, services.now())
+    flags = {i["notice_no"]: str(i["emcons_flag"]) for i in emcons if i["emcons_flag"] != recorded.get(i["notice_no"])}
+    failed = await record(services, cas_emcons.upsert, flags, call.caller)
     for item in reply["data"]:
         if item["notice_no"] in failed:
             item["error"] = call.contract.coded(ServerError)

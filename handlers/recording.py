@@ -2,39 +2,36 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol, TypeVar
+from typing import Any, TypeVar
 
 import structlog
+from anyio.to_thread import run_sync
 
 from db.engine import Database
 from db.isolation import write_isolated
+from handlers import Services
 from ocms.errors import DatabaseError
 
 V = TypeVar("V")
+Upsert = Callable[[Any, Sequence[tuple[str, V]], str, datetime], None]
+"""Stores a value for each notice number: connection, notice numbers with their values, user, time."""
+
 _log = structlog.get_logger(__name__)
 
 
-class Aggregate(Protocol[V]):
-    """A table that holds one value for each notice number."""
-
-    list_unrecorded: Callable[..., dict[str, V]]
-    upsert: Callable[..., None]
-
-
-def record(database: Database, aggregate: Aggregate[V], values: Mapping[str, V], user: str, now: datetime) -> set[str]:
-    """Store a value for each notice number; return the notice numbers for which that failed.
-
-    What is stored already is not written again. Each failure is logged.
-    """
+async def record(services: Services, upsert: Upsert[V], values: Mapping[str, V], user: str) -> set[str]:
+    """Store a value for each notice number; return the notice numbers for which that failed. Each failure is logged."""
     if not values:
         return set()
+    return await run_sync(_record, services.database, upsert, values, user, services.now())
 
-    def upsert(conn: object, items: Sequence[tuple[str, V]]) -> None:
-        aggregate.upsert(conn, items, user, now)
+
+def _record(database: Database, upsert: Upsert[V], values: Mapping[str, V], user: str, now: datetime) -> set[str]:
+    def write(conn: object, items: Sequence[tuple[str, V]]) -> None:
+        upsert(conn, items, user, now)
 
     try:
-        pending = list(database.read(aggregate.list_unrecorded, values).items())
-        failed = write_isolated(database.write, upsert, pending)
+        failed = write_isolated(database.write, write, list(values.items()))
     except DatabaseError as error:
         return _failed((notice_no, error) for notice_no in values)
     return _failed((notice_no, error) for (notice_no, _), error in failed)

@@ -19,12 +19,12 @@ RENAMED = {"payment_allowance": "payment_allowance_flag"}
 _log = structlog.get_logger(__name__)
 
 
-def handle(services: Services, call: Call) -> Reply:
+async def handle(services: Services, call: Call) -> Reply:
     """Update each notice of the batch by itself; answer which succeeded and which failed, and why."""
     records: list[Record] = call.body
     failed = _faulty(call, records)
     changes = {r.value["notice_no"]: _change(r.value) for r in records if r.index not in failed}
-    unknown, unwritten = services.database.write(_update, services, changes, call.caller)
+    unknown, unwritten = await services.write(_update, services, changes, call.caller)
     for record in records:
         notice_no = _notice_no(call, record)
         if record.index in failed:

@@ -1,6 +1,6 @@
 """What a handler is given, and what it returns."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,5 +29,5 @@ class Reply:
     body: Any
 
 
-Handler = Callable[[Call], Reply]
-"""Serves one operation; runs in a worker thread and may block."""
+Handler = Callable[[Call], Awaitable[Reply]]
+"""Serves one operation; what may wait runs in a thread."""

@@ -9,7 +9,6 @@ from copy import deepcopy
 from functools import partial
 from typing import Any
 
-from anyio.to_thread import run_sync
 from connexion.middleware import ConnexionMiddleware
 from connexion.middleware.lifespan import LifespanMiddleware
 from connexion.middleware.request_validation import RequestValidationMiddleware
@@ -76,7 +75,7 @@ class Dispatcher:
         self._pages = pages
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request in a worker thread."""
+        """Serve one request."""
         operation_id = find_operation_id(scope) if scope["type"] == "http" else None
         if operation_id is None:
             await self._pages(scope, receive, send)
@@ -89,7 +88,7 @@ class Dispatcher:
             body=state["body"],
             correlation_id=state["correlation_id"],
         )
-        reply = await run_sync(self._handlers[operation_id], call)
+        reply = await self._handlers[operation_id](call)
         await send_json(send, reply.status, reply.body)
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import anyio
 import msgspec
+from anyio.to_thread import run_sync
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from db.sample_data import vehicles
@@ -43,8 +44,8 @@ def create_mock_cas(mock: MockCas, key: str = DEMO_KEY) -> ASGIApp:
     return partial(_spoil, app, mock)
 
 
-def _get_vip_vehicles(mock: MockCas, _: Call) -> Reply:
-    found = list(vehicles(mock.vehicles, mock.day))
+async def _get_vip_vehicles(mock: MockCas, _: Call) -> Reply:
+    found = await run_sync(list, vehicles(mock.vehicles, mock.day))
     match mock.fault:
         case Fault.HTTP_500:
             raise ServerError("as asked by the fault http-500")

@@ -56,7 +56,7 @@ def test_dates_are_stored_as_singapore_local_time(database):
 def test_notice_numbers_of_any_printable_characters_survive(database, text):
     with database.writing() as conn:
         insert_rows(conn, tables.valid_offence_notice, [notice(text, atoms_flag=text)])
-        found = notices.list_payment_statuses(conn, [text])
+        found, _ = notices.list_payment_statuses(conn, [text])
     assert list(found) == [text]
 
 

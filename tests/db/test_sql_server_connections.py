@@ -17,7 +17,7 @@ from ocms.errors import DatabaseError, DatabaseUnavailableError, JobRunningError
 
 
 def read(database):
-    return database.read(notices.list_payment_statuses, ["N1"])
+    return database.read(notices.list_payment_statuses, ["N1"])[0]
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ NOW = datetime(2026, 6, 30, 14, 30, tzinfo=UTC)
 
 
 def read(database):
-    return database.read(notices.list_payment_statuses, ["N1"])
+    return database.read(notices.list_payment_statuses, ["N1"])[0]
 
 
 def upsert(database):

@@ -43,9 +43,7 @@ def hold_job_lock(database):
 
 
 CASES = {
-    "cas_emcons.list_unrecorded": lambda db: db.read(cas_emcons.list_unrecorded, {"N1": "Y"}),
     "cas_emcons.upsert": lambda db: db.write(cas_emcons.upsert, [("N1", "Y")], "CAS", NOW),
-    "court_cases.list_unrecorded": lambda db: db.read(court_cases.list_unrecorded, {"N1": NOW}),
     "court_cases.upsert": lambda db: db.write(court_cases.upsert, [("N1", NOW)], "PLUS", NOW),
     "dayend.get_dayend_flag": lambda db: db.read(dayend.get_dayend_flag, date(2026, 6, 30)),
     "dayend.set_dayend_flag": lambda db: db.write(dayend.set_dayend_flag, date(2026, 6, 30), "Y"),
