@@ -4,7 +4,7 @@ Column types, exact comparison, sets passed as one JSON parameter, emptying a ta
 """
 
 import fcntl
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
@@ -47,6 +47,7 @@ from db.engine import Database, translated
 from ocms.errors import DatabaseError, DatabaseUnavailableError, JobRunningError
 from ocms.rules import SINGAPORE
 
+OFFSET = str(SINGAPORE).removeprefix("UTC")
 CENT = Decimal("0.01")
 EmptyBy = Literal["truncate", "delete"]
 """How a table is emptied on SQL Server; SQLite knows one way only."""
@@ -94,10 +95,12 @@ class Instant(TypeDecorator[datetime]):
         del dialect
         return None if value is None else value.astimezone(SINGAPORE).replace(tzinfo=None)
 
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Return the time with its offset."""
-        del dialect
-        return None if value is None else value.replace(tzinfo=SINGAPORE)
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None]:
+        """Return what adds the offset to a stored time, in one step: a large answer has ten thousands of them."""
+        del coltype
+        if dialect.name == "sqlite":
+            return lambda text: None if text is None else datetime.fromisoformat(text + OFFSET)
+        return lambda local: None if local is None else local.replace(tzinfo=SINGAPORE)
 
 
 class Money(TypeDecorator[Decimal]):
@@ -117,10 +120,10 @@ class Money(TypeDecorator[Decimal]):
         exact = Decimal(value).quantize(CENT) + 0  # a negative zero becomes zero
         return str(exact) if dialect.name == "sqlite" else exact
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
-        """Return a decimal with two places."""
-        del dialect
-        return None if value is None else Decimal(value)
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Decimal | None]:
+        """Return what makes a decimal with two places of what is stored."""
+        del dialect, coltype
+        return lambda stored: None if stored is None else Decimal(stored)
 
 
 def same(dialect: str, key: ColumnClause[Any], given: ColumnElement[Any]) -> ColumnElement[bool]:

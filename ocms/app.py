@@ -1,5 +1,6 @@
 """The OCMS app: the contract, its handlers and what they work with."""
 
+import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -48,7 +49,10 @@ def create_app_from_environment() -> ASGIApp:
     """Return the app for a server that imports it, its settings taken from the environment."""
     settings = load_settings()
     configure_logging(settings.log_format)
-    return create_app(settings)
+    app = create_app(settings)
+    gc.collect()
+    gc.freeze()  # what is there to stay is not searched for garbage again at each large answer
+    return app
 
 
 FACTORY = f"{__name__}:{create_app_from_environment.__name__}"

@@ -84,8 +84,22 @@ def test_attempts_end(server_database, tds):
 def test_what_does_not_pass_is_never_tried_again(server_database, tds, number):
     tds.answer = lambda statement: Refusal(number) if statement.sql.startswith("SELECT") else Done()
     with pytest.raises(DatabaseError):
-        read(server_database)
+        server_database.read(dayend.get_dayend_flag, date(2026, 6, 30))
     assert selects(tds) == 1
+
+
+def test_where_the_record_may_not_be_read_the_notices_still_are(server_database, tds):
+    names = [column.name for column in notices.PAYMENT_STATUS]
+    notice = Rows(dict.fromkeys(names, str), [("N1", *[None] * (len(names) - 1))])
+
+    def answer(statement):
+        if "ocms_cas_emcons" in statement.sql:
+            return Refusal(229)
+        return notice if statement.sql.startswith("SELECT ocms") else Done()
+
+    tds.answer = answer
+    assert list(read(server_database)) == ["N1"]
+    assert selects(tds) == 2
 
 
 def ending_the_transaction(updates):
