@@ -90,10 +90,11 @@ class Instant(TypeDecorator[datetime]):
         """Return DATETIME2 for SQL Server; SQLite stores the same as text."""
         return dialect.type_descriptor(DATETIME2(precision=6) if dialect.name == "mssql" else DateTime())  # type: ignore[no-untyped-call]  # SQLAlchemy's own
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Store local time."""
-        del dialect
-        return None if value is None else value.astimezone(SINGAPORE).replace(tzinfo=None)
+    def bind_processor(self, dialect: Dialect) -> Callable[[datetime | None], Any]:
+        """Return what makes local time of a time, as text for SQLite."""
+        if dialect.name == "sqlite":
+            return lambda time: None if time is None else time.astimezone(SINGAPORE).isoformat(" ", "microseconds")[:26]
+        return lambda time: None if time is None else time.astimezone(SINGAPORE).replace(tzinfo=None)
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None]:
         """Return what adds the offset to a stored time, in one step: a large answer has ten thousands of them."""

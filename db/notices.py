@@ -56,7 +56,7 @@ STORED: Columns = (notice.c.notice_no, *COURT_NOTICE, detail.c.notice_no.label("
 Change = Mapping[str, Any]
 """The columns of a notice that change, with their new values."""
 Item = tuple[str, Mapping[str, Any], Change]
-"""Notice number, what is stored, what changes."""
+"""Notice number, what is stored, what differs from that."""
 
 
 def list_payment_statuses(
@@ -101,11 +101,15 @@ def _update_court_notices(
     stored: dict[str, dict[str, Any]] = {}
     for chunk in chunks(sorted(changes)):  # in one order, so that two batches do not wait for each other
         stored |= _get(conn, STORED, chunk, lock=True)
-    items = [(notice_no, stored[notice_no], change) for notice_no, change in changes.items() if notice_no in stored]
-    pending = [item for item in items if _touches(item, COURT_NOTICE) or _touches(item, COURT_DETAIL)]
+    items = [(no, old, _differing(old, changes[no])) for no, old in stored.items()]
+    pending = [item for item in items if item[2]]
     write = partial(_write_court_notices, user=user, now=now)
     failed = write_isolated(partial(in_savepoint, conn), write, pending)
     return changes.keys() - stored.keys(), {notice_no: error for (notice_no, _, _), error in failed}
+
+
+def _differing(stored: Mapping[str, Any], change: Change) -> Change:
+    return {name: value for name, value in change.items() if value != stored[name]}
 
 
 def _get(
@@ -161,21 +165,19 @@ def _select(columns: Columns, dialect: str, *, lock: bool = False, recorded: Col
     return statement
 
 
-def _touches(item: Item, columns: Columns) -> bool:
-    _, stored, change = item
-    return any(c.name in change and change[c.name] != stored[c.name] for c in columns)
-
-
 def _write_court_notices(conn: Connection, items: Sequence[Item], user: str, now: datetime) -> None:
     updated, created = {"upd_date": now, "upd_user_id": user}, {"cre_date": now, "cre_user_id": user}
-    update_rows(conn, notice, _rows([item for item in items if _touches(item, COURT_NOTICE)], COURT_NOTICE), updated)
-    details = [item for item in items if _touches(item, COURT_DETAIL)]
-    update_rows(conn, detail, _rows([item for item in details if item[1]["has_detail"]], COURT_DETAIL), updated)
-    insert_rows(conn, detail, _rows([item for item in details if not item[1]["has_detail"]], COURT_DETAIL), created)
+    update_rows(conn, notice, _rows(items, COURT_NOTICE), updated)
+    update_rows(conn, detail, _rows([item for item in items if item[1]["has_detail"]], COURT_DETAIL), updated)
+    insert_rows(conn, detail, _rows([item for item in items if not item[1]["has_detail"]], COURT_DETAIL), created)
 
 
 def _rows(items: Sequence[Item], columns: Columns) -> list[dict[str, Any]]:
+    """Return the rows of the items that change any of the columns; a column that none of them changes is left out."""
+    changed = {name for _, _, change in items for name in change}
+    names = [column.name for column in columns if column.name in changed]
     return [
-        {"notice_no": no, **{c.name: change.get(c.name, stored[c.name]) for c in columns}}
+        {"notice_no": no, **{name: change.get(name, stored[name]) for name in names}}
         for no, stored, change in items
+        if not change.keys().isdisjoint(names)
     ]

@@ -23,17 +23,14 @@ async def handle(services: Services, call: Call) -> Reply:
     """Update each notice of the batch by itself; answer which succeeded and which failed, and why."""
     records: list[Record] = call.body
     failed = _faulty(call, records)
-    changes = {r.value["notice_no"]: _change(r.value) for r in records if r.index not in failed}
+    sound = {record.value["notice_no"]: record for record in records if record.index not in failed}
+    changes = {notice_no: _change(record.value) for notice_no, record in sound.items()}
     unknown, unwritten = await services.write(_update, services, changes, call.caller)
-    for record in records:
-        notice_no = _notice_no(call, record)
-        if record.index in failed:
-            continue
-        if notice_no in unknown:
-            failed[record.index] = _failure(call, record, NoticesNotFoundError)
-        elif error := unwritten.get(notice_no or ""):
-            _log.error("not_updated", notice_no=notice_no, error=str(error))
-            failed[record.index] = _failure(call, record, ServerError)
+    for notice_no in unknown:
+        failed[sound[notice_no].index] = _failure(call, sound[notice_no], NoticesNotFoundError)
+    for notice_no, error in unwritten.items():
+        _log.error("not_updated", notice_no=notice_no, error=str(error))
+        failed[sound[notice_no].index] = _failure(call, sound[notice_no], ServerError)
     return _reply(call, records, [failed[index] for index in sorted(failed)])
 
 
@@ -51,12 +48,13 @@ def _update(
 
 def _faulty(call: Call, records: list[Record]) -> dict[int, FailedRecord]:
     """Return the records that cannot be written whatever the database holds, by their index."""
-    twice = repeated(filter(None, (_notice_no(call, record) for record in records)))
+    notice_nos = [_notice_no(call, record) for record in records]
+    twice = repeated(filter(None, notice_nos))
     failed = {}
-    for record in records:
+    for record, notice_no in zip(records, notice_nos, strict=True):
         if record.faults:
             failed[record.index] = _failure(call, record, BatchError, record.faults)
-        elif _notice_no(call, record) in twice:
+        elif notice_no in twice:
             fault: FieldError = {"field": "/notice_no", "message": "this notice is in the batch more than once"}
             failed[record.index] = _failure(call, record, BatchError, [fault])
     return failed
@@ -65,9 +63,10 @@ def _faulty(call: Call, records: list[Record]) -> dict[int, FailedRecord]:
 def _notice_no(call: Call, record: Record) -> str | None:
     """Return the notice number of a record; None when it has no usable one."""
     notice_no = record.value.get("notice_no") if isinstance(record.value, dict) else None
-    if record.faults and not (isinstance(notice_no, str) and call.contract.validator("NoticeNo").is_valid(notice_no)):
-        return None
-    return notice_no
+    usable = not record.faults or (
+        isinstance(notice_no, str) and call.contract.validator("NoticeNo").is_valid(notice_no)
+    )
+    return notice_no if usable else None
 
 
 def _change(record: CourtNotice) -> dict[str, Any]:
