@@ -114,12 +114,11 @@ class Money(TypeDecorator[Decimal]):
         """Return text for SQLite."""
         return dialect.type_descriptor(VARCHAR(12) if dialect.name == "sqlite" else Numeric(10, 2))
 
-    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> Any:
-        """Store exactly two decimals."""
-        if value is None:
-            return None
-        exact = Decimal(value).quantize(CENT) + 0  # a negative zero becomes zero
-        return str(exact) if dialect.name == "sqlite" else exact
+    def bind_processor(self, dialect: Dialect) -> Callable[[Decimal | None], Any]:
+        """Return what makes exactly two decimals of an amount, as text for SQLite."""
+        store: Callable[[Decimal], Any] = str if dialect.name == "sqlite" else Decimal
+        zero = Decimal(0)  # to which a negative zero is added
+        return lambda amount: None if amount is None else store(Decimal(amount).quantize(CENT) + zero)
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Decimal | None]:
         """Return what makes a decimal with two places of what is stored."""

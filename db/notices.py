@@ -51,7 +51,7 @@ COURT_NOTICE: Columns = (
     notice.c.epr_reason_of_suspension,
 )
 COURT_DETAIL: Columns = (detail.c.last_eburar_update, detail.c.payment_allowance_flag)
-STORED: Columns = (notice.c.notice_no, *COURT_NOTICE, detail.c.notice_no.label("has_detail"), *COURT_DETAIL)
+HAS_DETAIL = detail.c.notice_no.label("has_detail")
 
 Change = Mapping[str, Any]
 """The columns of a notice that change, with their new values."""
@@ -98,9 +98,11 @@ def update_court_notices(
 def _update_court_notices(
     conn: Connection, changes: Mapping[str, Change], user: str, now: datetime
 ) -> tuple[set[str], dict[str, DatabaseError]]:
+    given = {name for change in changes.values() for name in change}
+    columns = (notice.c.notice_no, HAS_DETAIL, *(c for c in (*COURT_NOTICE, *COURT_DETAIL) if c.name in given))
     stored: dict[str, dict[str, Any]] = {}
     for chunk in chunks(sorted(changes)):  # in one order, so that two batches do not wait for each other
-        stored |= _get(conn, STORED, chunk, lock=True)
+        stored |= _get(conn, columns, chunk, lock=True)
     items = [(no, old, _differing(old, changes[no])) for no, old in stored.items()]
     pending = [item for item in items if item[2]]
     write = partial(_write_court_notices, user=user, now=now)

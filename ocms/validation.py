@@ -119,8 +119,7 @@ def _pointer(error: jsonschema_rs.ValidationError) -> str:
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(msgspec.Struct, frozen=True):
     """A record of a batch, validated by itself."""
 
     index: int

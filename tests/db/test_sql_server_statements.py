@@ -19,7 +19,7 @@ from db.engine import connect
 
 APPROVED = Path(__file__).with_name("approved")
 NOW = datetime(2026, 6, 30, 14, 30, tzinfo=UTC)
-STORED = ("N1", "TS", None, None, None, Decimal("70.00"), None, None, None, None)
+STORED = {"notice_no": "N1", "has_detail": None, "atoms_flag": None, "amount_payable": Decimal("70.00")}
 CHANGES = {"N1": {"amount_payable": Decimal("185.50"), "atoms_flag": "Y", "last_eburar_update": "A"}}
 JOB = "refresh-vip-vehicles"
 CHANGED = job_runs.Changes(rows_before=3, rows=3, added=1, removed=1, changed=2)
@@ -89,8 +89,8 @@ def answer(statement):
     if "OUTPUT inserted" in sql or "count(" in sql:
         return Rows({"number": int}, [(7,)])
     if "has_detail" in sql:
-        kinds = [str, str, str, datetime, str, Decimal, str, str, str, str]
-        return Rows({f"c{i}": kind for i, kind in enumerate(kinds)}, [STORED])
+        kinds = {name: Decimal if name == "amount_payable" else str for name in STORED}
+        return Rows({**kinds, "last_eburar_update": str}, [(*STORED.values(), None)])
     return Rows({"value": str}) if sql.startswith("SELECT") else Done()
 
 
