@@ -51,10 +51,7 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """Open a unit of work that only reads: SQLite on one state of the data, SQL Server each statement on its own.
-
-        Raises DatabaseError.
-        """
+        """Open a unit of work that only reads, each statement what is there at its time. Raises DatabaseError."""
         with translated(), self.engine.connect() as conn:
             yield conn
 
@@ -118,8 +115,9 @@ def retry(work: Callable[[], T], within: float | None = RETRY_WITHIN) -> T:
 @contextmanager
 def begin_write(conn: Connection) -> Iterator[None]:
     """Open a transaction that writes, on a connection that has none; leaving by an exception rolls back."""
-    conn.execution_options(ocms_write=True)
     with conn.begin():
+        if conn.dialect.name == "sqlite":
+            conn.exec_driver_sql("BEGIN IMMEDIATE")
         yield
 
 
@@ -186,7 +184,6 @@ def _sqlite_engine(url: str, path: Path) -> Engine:
     engine = create_engine(url, hide_parameters=True, creator=partial(_open_existing, path), **pool)
     event.listen(engine, "connect", _open_sqlite)
     event.listen(engine, "checkout", partial(_require_same_file, path))
-    event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
@@ -204,7 +201,7 @@ def _open_existing(path: Path) -> sqlite3.Connection:
 
 
 def _open_sqlite(connection: Any, _: Any) -> None:
-    connection.isolation_level = None  # we say BEGIN ourselves, see _begin_sqlite
+    connection.isolation_level = None  # we say BEGIN ourselves, see begin_write
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout = {LOCK_TIMEOUT * 1000}")
     cursor.execute("PRAGMA journal_mode = WAL")  # readers never wait for a writer
@@ -221,13 +218,6 @@ def _require_same_file(path: Path, connection: sqlite3.Connection, record: Any, 
         found = 0
     if found != record.info.setdefault("file", found):
         raise DisconnectionError(f"{path} is gone or has been replaced")
-
-
-def _begin_sqlite(conn: Connection) -> None:
-    if conn.get_execution_options().get("ocms_write", False):
-        conn.exec_driver_sql("BEGIN IMMEDIATE")
-    else:
-        conn.connection.cursor().execute("BEGIN")  # which cannot fail, and SQLAlchemy's way takes longer than a read
 
 
 @contextmanager
