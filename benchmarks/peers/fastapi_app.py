@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from decimal import Decimal
 from hashlib import sha256
 from typing import Annotated, Any, Literal
@@ -12,77 +12,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.security import APIKeyHeader
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
-from sqlalchemy import create_engine, event, select
-from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
+from sqlalchemy.orm import Session
 
-SINGAPORE = timezone(timedelta(hours=8))
-
-
-class Base(DeclarativeBase):
-    """The tables."""
-
-
-class Audit:
-    """Who wrote a row, and when."""
-
-    cre_date: Mapped[datetime]
-    cre_user_id: Mapped[str]
-    upd_date: Mapped[datetime | None]
-    upd_user_id: Mapped[str | None]
-
-
-class Notice(Audit, Base):
-    """A notice."""
-
-    __tablename__ = "ocms_valid_offence_notice"
-    notice_no: Mapped[str] = mapped_column(primary_key=True)
-    last_processing_stage: Mapped[str | None]
-    last_processing_date: Mapped[datetime | None]
-    next_processing_stage: Mapped[str | None]
-    suspension_type: Mapped[str | None]
-    crs_reason_of_suspension: Mapped[str | None]
-    epr_reason_of_suspension: Mapped[str | None]
-    payment_status: Mapped[str | None]
-    amount_payable: Mapped[str | None]
-    amount_paid: Mapped[str | None]
-    atoms_flag: Mapped[str | None]
-
-
-class Detail(Audit, Base):
-    """The detail of a notice."""
-
-    __tablename__ = "ocms_offence_notice_detail"
-    notice_no: Mapped[str] = mapped_column(primary_key=True)
-    emcons_flag: Mapped[str | None]
-    payment_allowance_flag: Mapped[str | None]
-    last_eburar_update: Mapped[str | None]
-    court_payment_due_date: Mapped[datetime | None]
-
-
-class CasEmcons(Audit, Base):
-    """An EMCONS notice that CAS has asked for."""
-
-    __tablename__ = "ocms_cas_emcons"
-    notice_no: Mapped[str] = mapped_column(primary_key=True)
-    emcons_flag: Mapped[str | None]
-
-
-class CourtCase(Audit, Base):
-    """A court case that PLUS has asked for."""
-
-    __tablename__ = "ocms_court_case"
-    notice_no: Mapped[str] = mapped_column(primary_key=True)
-    court_payment_due_date: Mapped[datetime | None]
-
-
-class Dayend(Base):
-    """The day-end flag."""
-
-    __tablename__ = "ocms_dayend"
-    business_date: Mapped[str] = mapped_column(primary_key=True)
-    dayend_flag: Mapped[str]
-
+from benchmarks.peers.models import SINGAPORE, CasEmcons, CourtCase, Dayend, Detail, find, new_session, upsert
 
 NoticeNo = Annotated[str, Field(min_length=1, max_length=50, pattern=r"^[^\x00-\x20\x7f]+$")]
 Code = Annotated[str | None, Field(min_length=1, max_length=50)]
@@ -174,16 +106,8 @@ class CourtNotice(BaseModel):
         return self
 
 
-engine = create_engine(os.environ["OCMS_DATABASE_URL"])
-new_session = sessionmaker(engine)
 keys = dict(pair.split(":")[::-1] for pair in os.environ["OCMS_API_KEYS"].split(","))
 app = FastAPI()
-
-
-@event.listens_for(engine, "connect")
-def _open(connection: Any, _: Any) -> None:
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
 
 
 def session() -> Iterator[Session]:
@@ -231,26 +155,6 @@ def _page(items: list[Any], skip: int, limit: int | None) -> dict[str, Any]:
     return {"total": len(items), "limit": limit, "skip": skip, "data": items[skip : skip + limit]}
 
 
-def _find(db: Session, asked: list[str]) -> dict[str, tuple[Notice, Detail | None]]:
-    joined = select(Notice, Detail).outerjoin(Detail, Detail.notice_no == Notice.notice_no)
-    return {row[0].notice_no: (row[0], row[1]) for row in db.execute(joined.where(Notice.notice_no.in_(asked)))}
-
-
-def _record(db: Session, table: Any, column: str, values: dict[str, Any], user: str) -> None:
-    known = {
-        row.notice_no: getattr(row, column) for row in db.scalars(select(table).where(table.notice_no.in_(values)))
-    }
-    new = [
-        {"notice_no": no, column: value, "cre_date": datetime.now(SINGAPORE).replace(tzinfo=None), "cre_user_id": user}
-        for no, value in values.items()
-        if known.get(no) != value
-    ]
-    if new:
-        statement = insert(table).values(new)
-        db.execute(statement.on_conflict_do_update(["notice_no"], set_={column: statement.excluded[column]}))
-        db.commit()
-
-
 @app.post("/v1/getPaymentStatus")
 def get_payment_status(  # noqa: PLR0913, PLR0917  # FastAPI's way
     query: NoticeQuery,
@@ -262,7 +166,7 @@ def get_payment_status(  # noqa: PLR0913, PLR0917  # FastAPI's way
 ) -> Statuses:
     """Serve API 1."""
     asked = list(dict.fromkeys(query.notice_nos))
-    found = _find(db, asked)
+    found = find(db, asked)
     items = []
     for no in asked:
         if no not in found:
@@ -284,7 +188,7 @@ def get_payment_status(  # noqa: PLR0913, PLR0917  # FastAPI's way
         ]
     page = _page(items, skip, limit)
     flags = {item.notice_no: item.emcons_flag for item in page["data"] if item.emcons_flag not in (None, "", "N")}
-    _record(db, CasEmcons, "emcons_flag", flags, user)
+    upsert(db, CasEmcons, "emcons_flag", flags, user)
     return Statuses(**page)
 
 
@@ -294,7 +198,7 @@ def get_notice_update(
 ) -> Updates:
     """Serve API 4."""
     asked = list(dict.fromkeys(query.notice_nos))
-    found = _find(db, asked)
+    found = find(db, asked)
     if unknown := [no for no in asked if no not in found]:
         raise HTTPException(404, {"appCode": "OCMS-4004", "message": "Not found.", "notice_nos": unknown})
     items, dates = [], {}
@@ -309,7 +213,7 @@ def get_notice_update(
         if due:
             dates[no] = due
     page = _page(items, skip, limit)
-    _record(db, CourtCase, "court_payment_due_date", dates, user)
+    upsert(db, CourtCase, "court_payment_due_date", dates, user)
     return Updates(**page)
 
 
@@ -338,7 +242,7 @@ def update_court_notices(batch: list[Any], user: Annotated[str, Depends(caller("
             if good[index].notice_no in twice:
                 del good[index]
                 bad[index] = [{"field": "/notice_no", "message": "more than once"}]
-    found = _find(db, [record.notice_no for record in good.values()])
+    found = find(db, [record.notice_no for record in good.values()])
     for index, record in list(good.items()):
         if record.notice_no not in found:
             del good[index]
