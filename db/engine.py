@@ -51,8 +51,13 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """Open a unit of work that only reads, each statement what is there at its time. Raises DatabaseError."""
+        """Open a unit of work that only reads: SQLite on one state of the data, SQL Server each statement on its own.
+
+        Raises DatabaseError.
+        """
         with translated(), self.engine.connect() as conn:
+            if self.is_embedded:
+                conn.connection.cursor().execute("BEGIN")  # cannot fail; SQLAlchemy's way takes longer than a read
             yield conn
 
     @contextmanager

@@ -245,7 +245,8 @@ def test_an_unexpected_error_is_logged_with_its_trace_and_without_keys(serve, ma
         raise ZeroDivisionError("the clock is broken")
 
     url = serve(create_app(make_settings(), broken_clock))
-    answer = httpx2.post(f"{url}/v1/getPaymentStatus", json={"notice_nos": ["N1"]}, headers={"X-API-Key": CAS_KEY})
+    batch = [{"notice_no": "N1", "atoms_flag": "Y"}]
+    answer = httpx2.post(f"{url}/v1/updateCourtNotices", json=batch, headers={"X-API-Key": CAS_KEY})
     data = assert_error(answer, 500, "OCMS-5000")
     assert data["message"] == "Something went wrong. Please try again later."
     assert "clock" not in answer.text
