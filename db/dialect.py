@@ -157,12 +157,12 @@ def notice_set(dialect: str) -> Subquery:
 
 
 def row_set(conn: Connection, columns: Sequence[ColumnClause[Any]]) -> Subquery:
-    """Return the rows that the parameter `rows` (a JSON array of objects, see `to_json_rows`) holds, as a table."""
+    """Return the rows that the parameter `rows` (a JSON array of arrays, see `to_json_rows`) holds, as a table."""
     if conn.dialect.name == "sqlite":
-        names = ", ".join(f"json_extract(value, '$.{column.name}') AS {column.name}" for column in columns)
+        names = ", ".join(f"json_extract(value, '$[{place}]') AS {c.name}" for place, c in enumerate(columns))
         text = f"SELECT {names} FROM json_each(:rows)"  # noqa: S608  # column names of our own tables
     else:
-        types = ", ".join(f"{c.name} {_json_type(c, conn.dialect)} '$.{c.name}'" for c in columns)
+        types = ", ".join(f"{c.name} {_json_type(c, conn.dialect)} '$[{i}]'" for i, c in enumerate(columns))
         text = f"SELECT * FROM OPENJSON(:rows) WITH ({types})"  # noqa: S608  # the same
     return _from_json(text, "rows", *(Column(column.name, column.type) for column in columns)).subquery("given")
 
@@ -187,12 +187,15 @@ def to_json_rows(conn: Connection, columns: Sequence[ColumnClause[Any]], rows: S
 
     A row may lack what is NULL, and have more, which is not read.
     """
-    stores = {c.name: c.type.dialect_impl(conn.dialect).bind_processor(conn.dialect) for c in columns}
-    if any(stores.values()):
-        rows = [
-            {name: store(row.get(name)) if store else row.get(name) for name, store in stores.items()} for row in rows
-        ]
-    return msgspec.json.encode(rows).decode()
+    values = (_stored(column, conn.dialect, rows) for column in columns)
+    return msgspec.json.encode(list(zip(*values, strict=True))).decode()
+
+
+def _stored(column: ColumnClause[Any], dialect: Dialect, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+    name, store = column.name, column.type.dialect_impl(dialect).bind_processor(dialect)
+    if store is None:
+        return [row.get(name) for row in rows]
+    return [store(row.get(name)) for row in rows]
 
 
 class _Truncate(ExecutableDDLElement):

@@ -115,7 +115,7 @@ def test_for_sql_server_a_set_is_one_typed_json_parameter():
     assert "OPENJSON(:notice_nos) WITH (notice_no VARCHAR(50) '$')" in asked
     columns = [tables.valid_offence_notice.c.notice_no, tables.valid_offence_notice.c.amount_payable]
     given = str(row_set(SqlServer, columns).select().compile(dialect=SqlServer.dialect))
-    assert "WITH (notice_no VARCHAR(50) '$.notice_no', amount_payable NUMERIC(10, 2) '$.amount_payable')" in given
+    assert "WITH (notice_no VARCHAR(50) '$[0]', amount_payable NUMERIC(10, 2) '$[1]')" in given
 
 
 def test_for_sql_server_columns_are_datetime2_and_numeric():

@@ -9,12 +9,12 @@ SAVE TRANSACTION sa_savepoint_1;
 -- @P1 DATETIME2(7)
 -- @P2 VARCHAR(6)
 -- @P3 NVARCHAR(max)
-UPDATE ocms_valid_offence_notice SET amount_payable=given.amount_payable, atoms_flag=given.atoms_flag, upd_date=@P1, upd_user_id=@P2 FROM ocms_valid_offence_notice, (SELECT * FROM OPENJSON(@P3) WITH (notice_no VARCHAR(50) '$.notice_no', atoms_flag VARCHAR(50) '$.atoms_flag', amount_payable NUMERIC(10, 2) '$.amount_payable')) AS given WHERE ocms_valid_offence_notice.notice_no = (given.notice_no COLLATE DATABASE_DEFAULT) AND CAST(ocms_valid_offence_notice.notice_no AS VARBINARY(50)) = CAST(given.notice_no AS VARBINARY(50));
+UPDATE ocms_valid_offence_notice SET amount_payable=given.amount_payable, atoms_flag=given.atoms_flag, upd_date=@P1, upd_user_id=@P2 FROM ocms_valid_offence_notice, (SELECT * FROM OPENJSON(@P3) WITH (notice_no VARCHAR(50) '$[0]', atoms_flag VARCHAR(50) '$[1]', amount_payable NUMERIC(10, 2) '$[2]')) AS given WHERE ocms_valid_offence_notice.notice_no = (given.notice_no COLLATE DATABASE_DEFAULT) AND CAST(ocms_valid_offence_notice.notice_no AS VARBINARY(50)) = CAST(given.notice_no AS VARBINARY(50));
 
 -- @P1 DATETIME2(7)
 -- @P2 VARCHAR(6)
 -- @P3 NVARCHAR(max)
 INSERT INTO ocms_offence_notice_detail (notice_no, last_eburar_update, cre_date, cre_user_id) SELECT given.notice_no, given.last_eburar_update, @P1 AS cre_date, @P2 AS cre_user_id
-FROM (SELECT * FROM OPENJSON(@P3) WITH (notice_no VARCHAR(50) '$.notice_no', last_eburar_update VARCHAR(50) '$.last_eburar_update')) AS given;
+FROM (SELECT * FROM OPENJSON(@P3) WITH (notice_no VARCHAR(50) '$[0]', last_eburar_update VARCHAR(50) '$[1]')) AS given;
 
 COMMIT;

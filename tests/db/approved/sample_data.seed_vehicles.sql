@@ -6,7 +6,7 @@ CREATE TABLE #ocms_vip_vehicle_staging (vip_vehicle VARCHAR(255) COLLATE Latin1_
 -- @P2 VARCHAR(18)
 -- @P3 NVARCHAR(max)
 INSERT INTO [#ocms_vip_vehicle_staging] (vip_vehicle, vehicle_no, description, status, cre_date, cre_user_id) SELECT given.vip_vehicle, given.vehicle_no, given.description, given.status, @P1 AS cre_date, @P2 AS cre_user_id
-FROM (SELECT * FROM OPENJSON(@P3) WITH (vip_vehicle VARCHAR(255) '$.vip_vehicle', vehicle_no VARCHAR(50) '$.vehicle_no', description VARCHAR(255) '$.description', status VARCHAR(50) '$.status')) AS given;
+FROM (SELECT * FROM OPENJSON(@P3) WITH (vip_vehicle VARCHAR(255) '$[0]', vehicle_no VARCHAR(50) '$[1]', description VARCHAR(255) '$[2]', status VARCHAR(50) '$[3]')) AS given;
 
 TRUNCATE TABLE ocms_vip_vehicle;
 
