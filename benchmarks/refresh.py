@@ -3,55 +3,100 @@
 Both fetch the same list over HTTP from a server that only streams a file, and each is a process of its own.
 """
 
-import json
-import os
 import re
 import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from shutil import copyfileobj
 
 import msgspec
-from rich.console import Console
-from rich.table import Table
 
+from benchmarks.checks import numbers
+from benchmarks.load import load
+from benchmarks.report import Ratio
+from benchmarks.servers import OURS, Server, environment, fill
 from db import schema
 from db.engine import connect
 from db.sample_data import vehicles
+from db.vip_vehicles import count_vip_vehicles
 
-VEHICLES = 1_000_000
-ROUNDS = 3
-RESULTS = Path(__file__).parent / "results" / "refresh.json"
-OURS, PEER = "this service", "msgspec and executemany"
+VEHICLES, FEWER = 1_000_000, 100_000
+NOTICES = 100_000
+CALLERS = 64
+SECONDS = 4
+ROUNDS = 5
+MEGABYTES = 300
+PEER = "msgspec and executemany"
 COMMANDS = {
     OURS: [sys.executable, "-m", "ocms", "jobs", "run", "refresh-vip-vehicles"],
     PEER: [sys.executable, "-m", "benchmarks.peers.refresh_script"],
 }
 
 
-def main() -> None:
-    """Measure, print the table, keep the numbers."""
-    with tempfile.TemporaryDirectory() as folder, _serving(_write_list(Path(folder))) as url:
-        databases = {name: Path(folder) / f"{number}.db" for number, name in enumerate(COMMANDS)}
-        for path in databases.values():
-            schema.upgrade(connect(f"sqlite:///{path}"))
-        runs: dict[str, list[tuple[float, float]]] = {name: [] for name in COMMANDS}
+def measure(folder: Path) -> list[Ratio]:
+    """Return the time and the memory of a refresh, and how slow calls get meanwhile, as ratios."""
+    databases = {name: folder / f"{number}.db" for number, name in enumerate(COMMANDS)}
+    for path in databases.values():
+        schema.upgrade(connect(f"sqlite:///{path}"))
+    runs: dict[str, list[tuple[float, float]]] = {name: [] for name in COMMANDS}
+    with _serving(_write_list(folder, VEHICLES)) as url:
         for _ in range(ROUNDS + 1):  # the first one fills an empty table, and is not counted
             for name, command in COMMANDS.items():
                 runs[name].append(_measure(command, databases[name], url))
-    _report({name: measured[1:] for name, measured in runs.items()})
+                _require_list(databases[name], VEHICLES)
+    seconds, memory = (
+        {name: statistics.median(run[which] for run in measured[1:]) for name, measured in runs.items()}
+        for which in (0, 1)
+    )
+    return [
+        Ratio(f"refresh of {VEHICLES:,} vehicles: the time", PEER, seconds[OURS], seconds[PEER], at_most=1.5),
+        Ratio("the same: the peak memory", f"{MEGABYTES} MB", memory[OURS], MEGABYTES, at_most=1),
+        _callers(folder),
+    ]
 
 
-def _write_list(folder: Path) -> Path:
-    path = folder / "vehicles.json"
-    path.write_bytes(msgspec.json.encode(list(vehicles(VEHICLES))))
+def _callers(folder: Path) -> Ratio:
+    """Return the p99 of 64 callers of API 1 while refreshes run, as a ratio to the quiet one."""
+    database, asked = fill(folder / "callers.db", NOTICES), [{"notice_nos": numbers(10)}]
+    quiet, busy = [], []
+    with _serving(_write_list(folder, FEWER)) as url, Server(OURS, database) as server:
+        for _ in range(ROUNDS):
+            quiet.append(load(server.port, "getPaymentStatus", asked, CALLERS, SECONDS).p99)
+            with _refreshing(database, url):
+                busy.append(load(server.port, "getPaymentStatus", asked, CALLERS, SECONDS).p99)
+            _require_list(database, FEWER)
+    work = f"API 1, {CALLERS} callers while refreshes of {FEWER:,} run: the p99"
+    return Ratio(work, "none runs", statistics.median(busy), statistics.median(quiet), at_most=3)
+
+
+@contextmanager
+def _refreshing(database: Path, url: str) -> Iterator[None]:
+    """Refresh again and again for the time of the block."""
+    done = threading.Event()
+
+    def refresh() -> None:
+        while not done.is_set():
+            _measure(COMMANDS[OURS], database, url)
+
+    with ThreadPoolExecutor(1) as thread:
+        refreshing = thread.submit(refresh)
+        try:
+            yield
+        finally:
+            done.set()
+        refreshing.result()
+
+
+def _write_list(folder: Path, count: int) -> Path:
+    path = folder / f"{count}.json"
+    path.write_bytes(msgspec.json.encode(list(vehicles(count))))
     return path
 
 
@@ -78,11 +123,9 @@ def _serving(path: Path) -> Iterator[str]:
 
 def _measure(command: list[str], database: Path, url: str) -> tuple[float, float]:
     """Run a command; return its seconds and its highest memory in MB."""
-    variables = {"OCMS_DATABASE_URL": f"sqlite:///{database}", "OCMS_CAS_URL": url, "OCMS_CAS_API_KEY": "bench"}
     begun, peak = time.monotonic(), 0.0
-    process = subprocess.Popen(  # noqa: S603  # our own commands
-        command, env=os.environ | variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    variables = environment(database, OCMS_CAS_URL=url, OCMS_CAS_API_KEY="bench")
+    process = subprocess.Popen(command, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603
     status = Path(f"/proc/{process.pid}/status")
     while process.poll() is None:
         if found := re.search(r"VmHWM:\s+(\d+) kB", status.read_text()):
@@ -90,29 +133,12 @@ def _measure(command: list[str], database: Path, url: str) -> tuple[float, float
         time.sleep(0.02)
     if process.returncode:
         raise RuntimeError(f"{command} has failed")
-    _check(database)
     return time.monotonic() - begun, peak
 
 
-def _check(database: Path) -> None:
+def _require_list(database: Path, count: int) -> None:
     """Stop unless the whole list is there."""
     with connect(f"sqlite:///{database}").reading() as conn:
-        count = conn.exec_driver_sql("SELECT count(*) FROM ocms_vip_vehicle").scalar()
-    if count != VEHICLES:
-        raise RuntimeError(f"{count} vehicles instead of {VEHICLES}")
-
-
-def _report(runs: dict[str, list[tuple[float, float]]]) -> None:
-    seconds, memory = (
-        {name: statistics.median(run[which] for run in measured) for name, measured in runs.items()} for which in (0, 1)
-    )
-    table = Table("work", f"{OURS} / {PEER}", "peak memory", f"peak memory of {PEER}")
-    ratio = f"{seconds[OURS] / seconds[PEER]:.2f} x the time"
-    table.add_row(f"refresh of {VEHICLES:,} vehicles", ratio, f"{memory[OURS]:.0f} MB", f"{memory[PEER]:.0f} MB")
-    Console().print(table)
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps({"seconds": seconds, "peak MB": memory, "rounds": ROUNDS}, indent=2) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+        found = count_vip_vehicles(conn)
+    if found != count:
+        raise RuntimeError(f"{found} vehicles instead of {count}")
