@@ -59,12 +59,11 @@ FACTORY = f"{__name__}:{create_app_from_environment.__name__}"
 """Where a server finds the app."""
 
 
-def require_ready(settings: Settings) -> None:
-    """Raise OperatorError when the app cannot be built, or the database is not migrated.
+def require_migrated(settings: Settings) -> None:
+    """Raise OperatorError when the database is not migrated.
 
     A database that cannot be reached just now is no reason: the app answers 503 until it can.
     """
-    create_app(settings)
     database = open_database(settings)
     try:
         require_current(database)

@@ -56,6 +56,7 @@ def server_config(app: ASGIApp | str, **options: Any) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         interface="asgi3",
+        loop="asyncio",  # uvloop takes on one new connection a turn, so that a burst of callers waits for seconds
         http="h11",  # limits the headers, and keeps the body of a request that offers an upgrade
         proxy_headers=False,
         log_config=None,
@@ -75,7 +76,7 @@ def require_free(host: str, port: int) -> None:
 def listen(host: str, port: int) -> socket.socket:
     """Return a socket that listens. Raises OperatorError when the address cannot be used."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family)
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))

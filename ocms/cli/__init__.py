@@ -46,12 +46,13 @@ def serve(
 ) -> None:
     """Serve the API."""
     from ocms import server
-    from ocms.app import FACTORY, require_ready
-    from ocms.cli.context import configured
+    from ocms.app import FACTORY, create_app_from_environment, require_migrated
+    from ocms.settings import load_settings
 
-    settings = configured()
-    require_ready(settings)
-    server.serve(FACTORY, host, port or settings.port, workers)
+    settings = load_settings()
+    app = create_app_from_environment()
+    require_migrated(settings)
+    server.serve(app if workers == 1 else FACTORY, host, port or settings.port, workers)
 
 
 @app.command()
