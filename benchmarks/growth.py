@@ -14,7 +14,8 @@ from db.tables import offence_notice_detail, valid_offence_notice
 
 FEW, MANY = 10_000, 10_000_000
 LETTERS = "".join(notice_number(serial)[-1] for serial in range(22))
-CONNECTIONS = 8
+CONNECTIONS = 16
+"""So that two workers have eight each."""
 ROUNDS = 5
 
 

@@ -33,6 +33,7 @@ async def handle(services: Services, call: Call) -> Reply:
 
 
 def _item(notice: dict[str, Any]) -> NoticeUpdate:
-    if is_ps_wwp(notice):
-        return cast("NoticeUpdate", notice)
-    return cast("NoticeUpdate", {name: value for name, value in notice.items() if name not in PS_WWP_ONLY})
+    if not is_ps_wwp(notice):
+        for name in PS_WWP_ONLY:
+            del notice[name]
+    return cast("NoticeUpdate", notice)

@@ -51,12 +51,17 @@ def serving(app: ASGIApp, listener: socket.socket, **options: Any) -> Iterator[N
         thread.join()
 
 
-def server_config(app: ASGIApp | str, **options: Any) -> uvicorn.Config:
-    """Return how uvicorn runs our apps: our own logs, no banner, no web sockets."""
+def server_config(app: ASGIApp | str, workers: int = 1, **options: Any) -> uvicorn.Config:
+    """Return how uvicorn runs our apps: our own logs, no banner, no web sockets.
+
+    asyncio's loop takes on all callers that wait, so that none of a burst waits long; of several workers the first one
+    would take them all, so those have uvloop, which takes on one a turn.
+    """
     return uvicorn.Config(
         app,
         interface="asgi3",
-        loop="asyncio",  # uvloop takes on one new connection a turn, so that a burst of callers waits for seconds
+        loop="asyncio" if workers == 1 else "uvloop",
+        workers=workers,
         http="h11",  # limits the headers, and keeps the body of a request that offers an upgrade
         proxy_headers=False,
         log_config=None,
