@@ -48,6 +48,7 @@ from ocms.errors import DatabaseError, DatabaseUnavailableError, JobRunningError
 from ocms.rules import SINGAPORE
 
 OFFSET = str(SINGAPORE).removeprefix("UTC")
+"""Of every stored time, as RFC 3339 writes it: +08:00."""
 CENT = Decimal("0.01")
 EmptyBy = Literal["truncate", "delete"]
 """How a table is emptied on SQL Server; SQLite knows one way only."""
@@ -100,7 +101,7 @@ class Instant(TypeDecorator[datetime]):
         """Return what adds the offset to a stored time, in one step: a large answer has ten thousands of them."""
         del coltype
         if dialect.name == "sqlite":
-            return lambda text: None if text is None else datetime.fromisoformat(text + OFFSET)
+            return _read_instant
         return lambda local: None if local is None else local.replace(tzinfo=SINGAPORE)
 
 
@@ -124,6 +125,12 @@ class Money(TypeDecorator[Decimal]):
         """Return what makes a decimal with two places of what is stored."""
         del dialect, coltype
         return lambda stored: None if stored is None else Decimal(stored)
+
+
+def _read_instant(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    return datetime.fromisoformat(text + OFFSET if " " in text else f"{text} 00:00{OFFSET}")
 
 
 def same(dialect: str, key: ColumnClause[Any], given: ColumnElement[Any]) -> ColumnElement[bool]:

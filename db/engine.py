@@ -43,7 +43,7 @@ class Database:
 
     @property
     def is_embedded(self) -> bool:
-        """Whether a read is done within this process, and waits for nobody: going to a thread would take longer."""
+        """Whether a read is done within this process and waits for hardly anything, never for those who write."""
         return self.path is not None
 
     def __str__(self) -> str:
@@ -119,7 +119,10 @@ def retry(work: Callable[[], T], within: float | None = RETRY_WITHIN) -> T:
 
 @contextmanager
 def begin_write(conn: Connection) -> Iterator[None]:
-    """Open a transaction that writes, on a connection that has none; leaving by an exception rolls back."""
+    """Open a transaction that writes, on a connection that has none; leaving by an exception rolls back.
+
+    SQLite has no other transactions: a plain `begin` leaves each statement on its own there.
+    """
     with conn.begin():
         if conn.dialect.name == "sqlite":
             conn.exec_driver_sql("BEGIN IMMEDIATE")

@@ -5,6 +5,7 @@ from datetime import datetime
 from functools import cache, partial
 from typing import Any, cast
 
+import structlog
 from sqlalchemy import Column, Connection, Select, select
 
 from db.bulk import chunks, insert_rows, update_rows
@@ -15,7 +16,7 @@ from db.tables import cas_emcons, court_case
 from db.tables import offence_notice_detail as detail
 from db.tables import valid_offence_notice as notice
 from ocms.contract_types import PaymentStatus
-from ocms.errors import DatabaseError, DatabaseUnavailableError, DuplicateKeyError
+from ocms.errors import DatabaseError, DuplicateKeyError
 
 Columns = tuple[Any, ...]
 """Columns of one or both tables, in the order in which they are told."""
@@ -57,6 +58,9 @@ Change = Mapping[str, Any]
 """The columns of a notice that change, with their new values."""
 Item = tuple[str, Mapping[str, Any], Change]
 """Notice number, what is stored, what differs from that."""
+
+
+_log = structlog.get_logger(__name__)
 
 
 def list_payment_statuses(
@@ -111,6 +115,7 @@ def _update_court_notices(
 
 
 def _differing(stored: Mapping[str, Any], change: Change) -> Change:
+    """Return what a change would change."""
     return {name: value for name, value in change.items() if value != stored[name]}
 
 
@@ -128,15 +133,16 @@ def _get_with_record(
 ) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
     """Return columns of the notices that exist, and what a table has recorded of them, both by notice number.
 
-    Where that table cannot be read nothing counts as recorded: it must not spoil the answer, and the write will tell.
+    Where that table cannot be read, nothing counts as recorded, since that must not spoil the answer.
     """
     statement = _select(columns, conn.dialect.name, recorded=recorded)
     try:
         with translated():
             rows = conn.execute(statement, {"notice_nos": to_json_set(notice_nos)}).all()
-    except DatabaseUnavailableError:
-        raise
-    except DatabaseError:
+    except DatabaseError as error:
+        if error.passing or conn.invalidated:
+            raise
+        _log.error("record_not_readable", table=recorded.table.name, error=str(error))
         return _get(conn, columns, notice_nos), {}
     names = [column.name for column in columns]
     found = {row[0]: dict(zip(names, row, strict=False)) for row in rows}  # the last value is what is recorded

@@ -27,11 +27,11 @@ async def handle(services: Services, call: Call) -> Reply:
     emcons = [item for item in reply["data"] if "error" not in item and is_emcons(item)]
     flags = {i["notice_no"]: str(i["emcons_flag"]) for i in emcons if i["emcons_flag"] != recorded.get(i["notice_no"])}
     failed = await record(services, cas_emcons.upsert, flags, call.caller)
+    if unknown := [item["notice_no"] for item in reply["data"] if "error" in item]:
+        _log.warning("unknown_notices", notice_nos=unknown)
     for item in reply["data"]:
         if item["notice_no"] in failed:
             item["error"] = call.contract.coded(ServerError)
-        elif "error" in item:
-            _log.warning("unknown_notice", notice_no=item["notice_no"])
     return Reply(200, reply)
 
 

@@ -20,7 +20,10 @@ _log = structlog.get_logger(__name__)
 
 
 async def record(services: Services, upsert: Upsert[V], values: Mapping[str, V], user: str) -> set[str]:
-    """Store a value for each notice number; return the notice numbers for which that failed. Each failure is logged."""
+    """Store a value for each notice number that has another one or none; return those for which that failed.
+
+    Each failure is logged.
+    """
     if not values:
         return set()
     return await run_sync(_record, services.database, upsert, values, user, services.now())

@@ -67,7 +67,7 @@ def _refresh(  # noqa: PLR0913  # the same
     with database.private() as conn:
 
         def stage(parts: Parts) -> Staged:
-            """Load a list beside the old one, in transactions that are short however slowly it comes."""
+            """Load a list beside the old one, in transactions (SQL Server's) that are short however slowly it comes."""
             with conn.begin():
                 staged = create_vip_staging(conn)
             count = 0

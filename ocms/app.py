@@ -46,12 +46,15 @@ def create_app(settings: Settings, now: Callable[[], datetime] = utc_now) -> ASG
 
 
 def create_app_from_environment() -> ASGIApp:
-    """Return the app for a server that imports it, its settings taken from the environment."""
+    """Return the app of a process that only serves, its settings taken from the environment.
+
+    What the process holds by then is never searched for garbage again. Raises OperatorError.
+    """
     settings = load_settings()
     configure_logging(settings.log_format)
     app = create_app(settings)
     gc.collect()
-    gc.freeze()  # what is there to stay is not searched for garbage again at each large answer
+    gc.freeze()  # else each large answer has all modules searched
     return app
 
 

@@ -50,7 +50,7 @@ def serve(
     from ocms.settings import load_settings
 
     settings = load_settings()
-    app = create_app_from_environment()
+    app = create_app_from_environment()  # in any case, to tell what is wrong before there are workers
     require_migrated(settings)
     server.serve(app if workers == 1 else FACTORY, host, port or settings.port, workers)
 

@@ -93,7 +93,7 @@ def test_an_unknown_notice_is_marked_logged_and_holds_up_no_other(cas, add_notic
     data = cas.call("getPaymentStatus", {"notice_nos": ["X1", "N1"]}).json()["data"]
     assert data[0] == {"notice_no": "X1", "error": NOT_FOUND}
     assert data[1]["amount_payable"] == 70
-    assert [line["notice_no"] for line in logs("unknown_notice")] == ["X1"]
+    assert [line["notice_nos"] for line in logs("unknown_notices")] == [["X1"]]
 
 
 @pytest.mark.source("1.2", "Success: EMCON notices are recorded")

@@ -219,7 +219,7 @@ def test_a_usable_correlation_id_is_kept(cas, given, logs):
     assert answer.headers["X-Correlation-ID"] == given
     cas.get("/openapi.json")  # a call is logged after its answer, and before the next one
     assert logs("call")[0]["correlation_id"] == given
-    assert [line["correlation_id"] for line in logs("unknown_notice")] == [given]
+    assert [line["correlation_id"] for line in logs("unknown_notices")] == [given]
 
 
 @pytest.mark.parametrize("given", ["", "x" * 65, "a b", "a\tb", "\xe9".encode(), "{}", 'a"b', "a,b"])
