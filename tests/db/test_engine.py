@@ -2,7 +2,7 @@
 
 import os
 import threading
-from datetime import date
+from datetime import date, datetime
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -12,7 +12,9 @@ from sqlalchemy import insert, select
 from db import schema, tables
 from db.engine import connect, in_savepoint
 from db.isolation import write_isolated
+from db.notices import list_payment_statuses
 from ocms.errors import DatabaseError, DatabaseUnavailableError, DuplicateKeyError, OperatorError
+from ocms.rules import SINGAPORE
 
 sqlite_only = pytest.mark.skipif("OCMS_TEST_DATABASE_URL" in os.environ, reason="tests what is particular to SQLite")
 
@@ -184,3 +186,14 @@ def test_a_fault_in_more_than_single_items_is_not_searched_for_long(database):
 
     assert len(write_isolated(database.write, write, list(range(10_000)))) == 10_000
     assert len(calls) < 500
+
+
+@sqlite_only
+def test_a_date_without_a_time_is_midnight_in_singapore(database):
+    with database.writing() as conn:
+        conn.exec_driver_sql(
+            "INSERT INTO ocms_valid_offence_notice (notice_no, last_processing_date, cre_date, cre_user_id) "
+            "VALUES ('N1', '2026-06-30', '2026-06-30', 'dba')"
+        )
+        found, _ = list_payment_statuses(conn, ["N1"])
+    assert found["N1"]["last_processing_date"] == datetime(2026, 6, 30, tzinfo=SINGAPORE)
