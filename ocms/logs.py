@@ -58,4 +58,8 @@ def configure_logging(log_format: str, stream: TextIO | None = None) -> None:
 
 def _to_json(line: object, **_: object) -> str:
     """Encode a log line; what JSON does not know goes out as text."""
-    return msgspec.json.encode(line, enc_hook=repr).decode()
+    return msgspec.json.encode(line, enc_hook=_as_text).decode()
+
+
+def _as_text(value: object) -> str:
+    return str(value) if isinstance(value, str) else repr(value)  # a name of SQLAlchemy's is a text of its own kind

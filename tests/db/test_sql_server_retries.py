@@ -89,7 +89,7 @@ def test_what_does_not_pass_is_never_tried_again(server_database, tds, number):
 
 
 @pytest.mark.parametrize("number", [229, 208, 1222])
-def test_where_the_record_cannot_be_read_the_notices_still_are(server_database, tds, number):
+def test_where_the_record_cannot_be_read_the_notices_still_are(server_database, tds, logs, number):
     names = [column.name for column in notices.PAYMENT_STATUS]
     notice = Rows(dict.fromkeys(names, str), [("N1", *[None] * (len(names) - 1))])
 
@@ -101,6 +101,7 @@ def test_where_the_record_cannot_be_read_the_notices_still_are(server_database, 
     tds.answer = answer
     assert list(read(server_database)) == ["N1"]
     assert selects(tds) == 2
+    assert [line["table"] for line in logs("record_not_readable")] == ["ocms_cas_emcons"]
 
 
 def ending_the_transaction(updates):
