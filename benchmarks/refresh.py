@@ -22,7 +22,7 @@ from benchmarks.checks import numbers
 from benchmarks.load import load
 from benchmarks.report import Ratio
 from benchmarks.servers import OURS, Server, environment, fill
-from db import schema
+from db import migration
 from db.engine import connect
 from db.sample_data import vehicles
 from db.vip_vehicles import count_vip_vehicles
@@ -44,7 +44,7 @@ def measure(folder: Path) -> list[Ratio]:
     """Return the time and the memory of a refresh, and how slow calls get meanwhile, as ratios."""
     databases = {name: folder / f"{number}.db" for number, name in enumerate(COMMANDS)}
     for path in databases.values():
-        schema.upgrade(connect(f"sqlite:///{path}"))
+        migration.upgrade(connect(f"sqlite:///{path}"))
     runs: dict[str, list[tuple[float, float]]] = {name: [] for name in COMMANDS}
     with _serving(_write_list(folder, VEHICLES)) as url:
         for _ in range(ROUNDS + 1):  # the first one fills an empty table, and is not counted

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from benchmarks.checks import KEYS
-from db import schema
+from db import migration
 from db.dayend import set_dayend_flag
 from db.engine import connect
 from db.sample_data import seed_notices
@@ -72,7 +72,7 @@ def wait_for(port: int) -> None:
 def fill(path: Path, count: int) -> Path:
     """Make a database with notices and an open day-end."""
     database = connect(f"sqlite:///{path}")
-    schema.upgrade(database)
+    migration.upgrade(database)
 
     def write(conn: Any) -> None:
         seed_notices(conn, count, lambda _: None)

@@ -41,7 +41,7 @@ def insert_rows(  # noqa: PLR0913  # what is inserted where, and how
     for chunk in chunks(rows):
         columns = [table.c[name] for name in names or chunk[0]]
         given = row_set(conn, columns)
-        new = select(*given.c, *_values(table, shared).values())
+        new = select(*given.c, *shared_values(table, shared).values())
         if only_new:
             new = new.where(~exists().where(same(conn.dialect.name, table.c.notice_no, given.c.notice_no)))
         statement = insert(table).from_select([*(c.name for c in columns), *shared], new)
@@ -55,12 +55,13 @@ def update_rows(conn: Connection, table: Table, rows: Iterable[Row], shared: Row
     for chunk in chunks(rows):
         columns = [table.c[name] for name in chunk[0]]
         given = row_set(conn, columns)
-        changed = {c.name: given.c[c.name] for c in columns if c.name != "notice_no"} | _values(table, shared)
+        changed = {c.name: given.c[c.name] for c in columns if c.name != "notice_no"} | shared_values(table, shared)
         statement = update(table).values(changed).where(same(conn.dialect.name, table.c.notice_no, given.c.notice_no))
         conn.execute(statement, {"rows": to_json_rows(conn, columns, chunk)})
 
 
-def _values(table: TableClause, shared: Row) -> dict[str, Any]:
+def shared_values(table: TableClause, shared: Row) -> dict[str, Any]:
+    """Return the values that all rows get, each as a column of a SELECT."""
     return {name: literal(value, table.c[name].type).label(name) for name, value in shared.items()}
 
 

@@ -13,7 +13,7 @@ from db import tables
 from db.dialect import EXACT, EmptyBy, Instant, Key, Money
 from db.engine import Database
 from db.grants import GRANTS, WRITTEN
-from db.schema import migration_context, newest, schema_of
+from db.schema import get_revision, newest, schema_of
 
 Types = dict[Table, dict[str, TypeEngine[Any]]]
 
@@ -51,7 +51,7 @@ def _columns(conn: Connection) -> Types:
 
 
 def _schema(conn: Connection) -> Iterator[str]:
-    revision = migration_context(conn).get_current_revision()
+    revision = get_revision(conn)
     if revision != newest():
         yield f"the schema is at {revision or 'none'} instead of {newest()}: run 'ocms db upgrade'"
 

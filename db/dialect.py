@@ -229,18 +229,18 @@ def empty(conn: Connection, table: Table, by: EmptyBy) -> None:
         raise DatabaseError(_TRUNCATE_REFUSED.format(table.name, error)) from error
 
 
-def temporary_copy(conn: Connection, original: Table) -> TableClause:
-    """Return a new temporary table with the columns of another one; it is gone when the connection is closed.
+def temporary_copy(conn: Connection, original: Table, names: Sequence[str]) -> TableClause:
+    """Return a new temporary table with some columns of another one; it is gone when the connection is closed.
 
     An earlier one of this connection is replaced.
     """
     name, temporary = f"{original.name}_staging", "TEMPORARY "
     if conn.dialect.name == "mssql":
         name, temporary = f"#{name}", ""
-    columns = ", ".join(f"{c.name} {_temporary_type(c.type, conn.dialect)} NULL" for c in original.columns)
+    columns = ", ".join(f"{n} {_temporary_type(original.c[n].type, conn.dialect)} NULL" for n in names)
     conn.execute(sql(f"DROP TABLE IF EXISTS {name}"))
     conn.execute(sql(f"CREATE {temporary}TABLE {name} ({columns})"))
-    return table(name, *(column(c.name, c.type) for c in original.columns))
+    return table(name, *(column(n, original.c[n].type) for n in names))
 
 
 def _temporary_type(kind: TypeEngine[Any], dialect: Dialect) -> str:

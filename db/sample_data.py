@@ -77,8 +77,8 @@ def seed_notices(conn: Connection, count: int, advance: Callable[[int], None]) -
 def seed_vehicles(conn: Connection, count: int, empty_by: EmptyBy = "truncate") -> int:
     """Replace the VIP list by `count` sample vehicles; return how many."""
     staged = create_vip_staging(conn)
-    stage_vip_vehicles(conn, staged, vehicles(count), USER, _CREATED)
-    return replace_vip_vehicles(conn, staged, empty_by)
+    stage_vip_vehicles(conn, staged, vehicles(count))
+    return replace_vip_vehicles(conn, staged, USER, _CREATED, empty_by)
 
 
 def has_notices(conn: Connection) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, TableClause, case, func, insert, or_, select
 
-from db.bulk import insert_rows
+from db.bulk import insert_rows, shared_values
 from db.dialect import EmptyBy, empty, is_other, temporary_copy
 from db.job_runs import Changes
 from db.tables import vip_vehicle
@@ -28,17 +28,15 @@ def count_vip_vehicles(conn: Connection) -> int:
 
 def create_vip_staging(conn: Connection) -> Staged:
     """Return a new temporary table for a list; it is gone when the connection is closed, or asks for another one."""
-    return temporary_copy(conn, vip_vehicle)
+    return temporary_copy(conn, vip_vehicle, FIELDS)
 
 
-def stage_vip_vehicles(
-    conn: Connection, staged: Staged, vehicles: Iterable[Mapping[str, Any]], user: str, now: datetime
-) -> int:
+def stage_vip_vehicles(conn: Connection, staged: Staged, vehicles: Iterable[Mapping[str, Any]]) -> int:
     """Load vehicles of a new list into its temporary table; return how many (section 1.4).
 
     `description` may be absent.
     """
-    return insert_rows(conn, staged, vehicles, {"cre_date": now, "cre_user_id": user}, names=FIELDS)
+    return insert_rows(conn, staged, vehicles, names=FIELDS)
 
 
 def count_repeated_vip_vehicles(conn: Connection, staged: Staged, shown: int) -> tuple[int, list[str]]:
@@ -64,13 +62,16 @@ def compare_vip_vehicles(conn: Connection, staged: Staged) -> Changes:
     return Changes(rows_before=before, rows=rows, added=rows - kept, removed=before - kept, changed=changed or 0)
 
 
-def replace_vip_vehicles(conn: Connection, staged: Staged, empty_by: EmptyBy = "truncate") -> int:
+def replace_vip_vehicles(
+    conn: Connection, staged: Staged, user: str, now: datetime, empty_by: EmptyBy = "truncate"
+) -> int:
     """Replace the whole list by a staged one; return how many vehicles it has now (section 1.4).
 
     On SQL Server readers wait from here to the end of the caller's transaction.
     """
     empty(conn, vip_vehicle, empty_by)
-    copy = insert(vip_vehicle).from_select([c.name for c in staged.columns], select(staged))
+    created = shared_values(vip_vehicle, {"cre_date": now, "cre_user_id": user})
+    copy = insert(vip_vehicle).from_select([*FIELDS, *created], select(staged, *created.values()))
     conn.execute(copy.with_hint("WITH (TABLOCK)", dialect_name="mssql"))
     return count_vip_vehicles(conn)
 

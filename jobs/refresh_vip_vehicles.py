@@ -73,7 +73,7 @@ def _refresh(  # noqa: PLR0913  # the same
             count = 0
             for chunk in chunks(chain.from_iterable(parts)):
                 with conn.begin():
-                    count += stage_vip_vehicles(conn, staged, chunk, NAME, now())
+                    count += stage_vip_vehicles(conn, staged, chunk)
                 progress(count)
             return staged
 
@@ -85,7 +85,7 @@ def _refresh(  # noqa: PLR0913  # the same
             changes = compare_vip_vehicles(conn, staged)
         _require_size(changes, min_share)
         with begin_write(conn):
-            replace_vip_vehicles(conn, staged, empty_by)
+            replace_vip_vehicles(conn, staged, NAME, now(), empty_by)
             open_until_now = finish_run(conn, run_id, now(), SUCCEEDED, changes=changes)
             # else it has succeeded before, when the answer to COMMIT was lost, or it is no longer ours
             if not open_until_now and not is_succeeded(conn, run_id):

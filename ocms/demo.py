@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from db import schema
+from db import migration
 from db.dayend import set_dayend_flag
 from db.engine import open_database
 from db.sample_data import has_notices, seed_notices, seed_vehicles
@@ -75,7 +75,7 @@ def _prepare(settings: Settings) -> None:
         raise OperatorError(
             "the demo runs on SQLite only, since it migrates and fills the database: see OCMS_DATABASE_URL"
         )
-    schema.upgrade(database)
+    migration.upgrade(database)
     with database.writing() as conn:
         if not has_notices(conn):
             seed_notices(conn, NOTICES, lambda _: None)

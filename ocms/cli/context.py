@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from db.engine import Database, open_database
+from db.schema import require_current
 from ocms.logs import configure_logging
 from ocms.settings import Settings, load_settings
 
@@ -18,8 +19,6 @@ def configured() -> Settings:
 @contextmanager
 def opened(settings: Settings) -> Iterator[Database]:
     """Open the database for the time of a command. Raises OperatorError unless its schema is current."""
-    from db.schema import require_current
-
     database = open_database(settings)
     try:
         require_current(database)

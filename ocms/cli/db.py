@@ -14,15 +14,15 @@ def upgrade(
     since: Annotated[str, typer.Option(help="With --sql: the revision that the database has.")] = "base",
 ) -> None:
     """Migrate the database to the newest schema."""
-    from db import schema
+    from db import migration
     from db.engine import open_database
     from ocms.cli.context import configured
 
     if sql:
-        typer.echo(schema.upgrade_script(since), nl=False)
+        typer.echo(migration.upgrade_script(since), nl=False)
         return
     database = open_database(configured())
-    typer.echo(f"The schema is at revision {schema.upgrade(database)}.")
+    typer.echo(f"The schema is at revision {migration.upgrade(database)}.")
 
 
 @app.command()

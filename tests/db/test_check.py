@@ -8,7 +8,7 @@ from fixtures.tds import Done, Rows
 from sqlalchemy import CHAR, NVARCHAR, VARCHAR, text
 from sqlalchemy.dialects.mssql import DATETIME2, DATETIMEOFFSET, NUMERIC, SMALLDATETIME
 
-from db import schema, tables
+from db import migration, schema, tables
 from db.check import _permissions, _settings, _wrong_type, list_differences
 from db.dialect import EXACT
 from db.grants import WRITTEN, grant_script
@@ -154,12 +154,12 @@ def test_the_command_tells_each_difference_and_fails(ocms, database):
 def test_the_script_for_a_dba_is_current(ocms):
     done = ocms("db", "upgrade", "--sql", OCMS_DATABASE_URL="mssql+pyodbc://nobody@nowhere/none")
     assert done.returncode == 0
-    assert done.stdout == schema.upgrade_script()
+    assert done.stdout == migration.upgrade_script()
     assert (SCRIPTS / "upgrade.sql").read_text() == done.stdout, "run 'ocms db upgrade --sql > docs/sql/upgrade.sql'"
 
 
 def test_the_script_makes_our_tables_and_leaves_those_of_ocms_alone():
-    script = schema.upgrade_script()
+    script = migration.upgrade_script()
     for batch in script.split("\nGO\n"):
         sqlglot.parse(batch, read="tsql", error_level=sqlglot.ErrorLevel.RAISE)
     own = set(tables.metadata.tables) - {NOTICE.name, tables.offence_notice_detail.name}

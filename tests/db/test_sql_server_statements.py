@@ -29,11 +29,11 @@ VEHICLE = {"vip_vehicle": "V1", "vehicle_no": "SCB2E", "status": "ACTIVE"}
 def replace_vip_vehicles(database):
     with database.private() as conn:
         staged = vip_vehicles.create_vip_staging(conn)
-        vip_vehicles.stage_vip_vehicles(conn, staged, [VEHICLE], "job", NOW)
+        vip_vehicles.stage_vip_vehicles(conn, staged, [VEHICLE])
         vip_vehicles.count_repeated_vip_vehicles(conn, staged, 3)
         vip_vehicles.compare_vip_vehicles(conn, staged)
         conn.commit()
-        vip_vehicles.replace_vip_vehicles(conn, staged)
+        vip_vehicles.replace_vip_vehicles(conn, staged, "job", NOW)
         conn.commit()
 
 

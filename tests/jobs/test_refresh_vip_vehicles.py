@@ -209,8 +209,8 @@ def test_an_alert_that_cannot_be_sent_changes_nothing(refresh, old_list, rows, d
 def test_readers_see_the_old_list_until_the_new_one_is_whole(old_list, database, rows, clock):
     with database.writing() as conn:
         staged = create_vip_staging(conn)
-        stage_vip_vehicles(conn, staged, vehicles(12_000), "test", clock())
-        replace_vip_vehicles(conn, staged)
+        stage_vip_vehicles(conn, staged, vehicles(12_000))
+        replace_vip_vehicles(conn, staged, "test", clock())
         if conn.dialect.name == "sqlite":
             assert rows(tables.vip_vehicle) == old_list
     assert len(rows(tables.vip_vehicle)) == 12_000

@@ -1,12 +1,10 @@
 DROP TABLE IF EXISTS #ocms_vip_vehicle_staging;
 
-CREATE TABLE #ocms_vip_vehicle_staging (vip_vehicle VARCHAR(255) COLLATE Latin1_General_BIN2 NULL, vehicle_no VARCHAR(50) COLLATE DATABASE_DEFAULT NULL, description VARCHAR(255) COLLATE DATABASE_DEFAULT NULL, status VARCHAR(50) COLLATE DATABASE_DEFAULT NULL, cre_date DATETIME2(6) NULL, cre_user_id VARCHAR(50) COLLATE DATABASE_DEFAULT NULL, upd_date DATETIME2(6) NULL, upd_user_id VARCHAR(50) COLLATE DATABASE_DEFAULT NULL);
+CREATE TABLE #ocms_vip_vehicle_staging (vip_vehicle VARCHAR(255) COLLATE Latin1_General_BIN2 NULL, vehicle_no VARCHAR(50) COLLATE DATABASE_DEFAULT NULL, description VARCHAR(255) COLLATE DATABASE_DEFAULT NULL, status VARCHAR(50) COLLATE DATABASE_DEFAULT NULL);
 
--- @P1 DATETIME2(7)
--- @P2 VARCHAR(6)
--- @P3 NVARCHAR(max)
-INSERT INTO [#ocms_vip_vehicle_staging] (vip_vehicle, vehicle_no, description, status, cre_date, cre_user_id) SELECT given.vip_vehicle, given.vehicle_no, given.description, given.status, @P1 AS cre_date, @P2 AS cre_user_id
-FROM (SELECT * FROM OPENJSON(@P3) WITH (vip_vehicle VARCHAR(255) '$[0]', vehicle_no VARCHAR(50) '$[1]', description VARCHAR(255) '$[2]', status VARCHAR(50) '$[3]')) AS given;
+-- @P1 NVARCHAR(max)
+INSERT INTO [#ocms_vip_vehicle_staging] (vip_vehicle, vehicle_no, description, status) SELECT given.vip_vehicle, given.vehicle_no, given.description, given.status
+FROM (SELECT * FROM OPENJSON(@P1) WITH (vip_vehicle VARCHAR(255) '$[0]', vehicle_no VARCHAR(50) '$[1]', description VARCHAR(255) '$[2]', status VARCHAR(50) '$[3]')) AS given;
 
 -- @P1 INT4
 SELECT count(*) AS count_1
@@ -35,7 +33,9 @@ COMMIT;
 
 TRUNCATE TABLE ocms_vip_vehicle;
 
-INSERT INTO ocms_vip_vehicle WITH (TABLOCK) (vip_vehicle, vehicle_no, description, status, cre_date, cre_user_id, upd_date, upd_user_id) SELECT [#ocms_vip_vehicle_staging].vip_vehicle, [#ocms_vip_vehicle_staging].vehicle_no, [#ocms_vip_vehicle_staging].description, [#ocms_vip_vehicle_staging].status, [#ocms_vip_vehicle_staging].cre_date, [#ocms_vip_vehicle_staging].cre_user_id, [#ocms_vip_vehicle_staging].upd_date, [#ocms_vip_vehicle_staging].upd_user_id
+-- @P1 DATETIME2(7)
+-- @P2 VARCHAR(6)
+INSERT INTO ocms_vip_vehicle WITH (TABLOCK) (vip_vehicle, vehicle_no, description, status, cre_date, cre_user_id) SELECT [#ocms_vip_vehicle_staging].vip_vehicle, [#ocms_vip_vehicle_staging].vehicle_no, [#ocms_vip_vehicle_staging].description, [#ocms_vip_vehicle_staging].status, @P1 AS cre_date, @P2 AS cre_user_id
 FROM [#ocms_vip_vehicle_staging];
 
 SELECT count(*) AS count_1
