@@ -2,7 +2,9 @@
 
 import logging
 import sys
-from typing import TextIO
+from contextlib import suppress
+from functools import cache, partial
+from typing import Any, TextIO
 
 import msgspec
 import structlog
@@ -14,11 +16,38 @@ QUIET = ("connexion", "alembic", "httpx2", "httpcore2", "schedule", "uvicorn")
 _traces = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)  # locals hold keys and bodies
 
 
+class _Lines:
+    """The stream of the lines; when nobody reads it any more, the lines are lost, and nothing else."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+
+class _Logger(structlog.WriteLogger):
+    """What our lines go through, with the name that they tell."""
+
+    def __init__(self, lines: Any, name: str) -> None:
+        super().__init__(lines)
+        self.name = name
+
+
 def configure_logging(log_format: str, stream: TextIO | None = None) -> None:
-    """Send every log line to a stream, standard error by default, as `json` or for a `console`."""
+    """Send every log line to a stream, standard error by default, as `json` or for a `console`.
+
+    Our own lines do not go through `logging`, which costs four times what they do.
+    """
+    lines: Any = _Lines(stream or sys.stderr)
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
+        structlog.processors.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
@@ -33,16 +62,12 @@ def configure_logging(log_format: str, stream: TextIO | None = None) -> None:
             structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
         ]
     structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *shared,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=True,
+        processors=[*shared, *tail],
+        logger_factory=cache(partial(_Logger, lines)),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        cache_logger_on_first_use=False,  # else a second configuration would not reach the loggers in use
     )
-    handler = logging.StreamHandler(stream)
+    handler = logging.StreamHandler(lines)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
