@@ -23,23 +23,16 @@ NOTHING: Row = {}
 T = TypeVar("T")
 
 
-def insert_rows(  # noqa: PLR0913  # what is inserted where, and how
-    conn: Connection,
-    table: TableClause,
-    rows: Iterable[Row],
-    shared: Row = NOTHING,
-    *,
-    names: Sequence[str] = (),
-    only_new: bool = False,
+def insert_rows(
+    conn: Connection, table: Table, rows: Iterable[Row], shared: Row = NOTHING, *, only_new: bool = False
 ) -> int:
-    """Insert rows, each with the `shared` values besides; return how many were given.
+    """Insert rows, each with the same keys and with the `shared` values besides; return how many were given.
 
-    `names` are the columns; without them, they are the keys of the rows, which then have the same ones. `only_new`
-    leaves out those whose `notice_no` the table has already.
+    `only_new` leaves out those whose `notice_no` the table has already.
     """
     count = 0
     for chunk in chunks(rows):
-        columns = [table.c[name] for name in names or chunk[0]]
+        columns = [table.c[name] for name in chunk[0]]
         given = row_set(conn, columns)
         new = select(*given.c, *shared_values(table, shared).values())
         if only_new:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
+from itertools import chain
 from typing import Any, Literal
 
 import msgspec
@@ -32,7 +33,9 @@ from sqlalchemy import (
     cast,
     column,
     delete,
+    insert,
     literal_column,
+    select,
     table,
 )
 from sqlalchemy import text as sql
@@ -196,6 +199,19 @@ def to_json_rows(conn: Connection, columns: Sequence[ColumnClause[Any]], rows: S
     """
     values = (_stored(column, conn.dialect, rows) for column in columns)
     return msgspec.json.encode(list(zip(*values, strict=True))).decode()
+
+
+def fill(conn: Connection, table: TableClause, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows into a table, which is the quickest way on each database; a row may lack what is NULL."""
+    columns = list(table.columns)
+    if conn.dialect.name == "sqlite":  # which takes a list of values in half the time of a JSON parameter
+        places = ", ".join([f"({', '.join('?' * len(columns))})"] * len(rows))
+        values = zip(*(_stored(column, conn.dialect, rows) for column in columns), strict=True)
+        conn.exec_driver_sql(f"INSERT INTO {table.name} VALUES {places}", tuple(chain.from_iterable(values)))  # noqa: S608  # names of ours
+        return
+    given = row_set(conn, columns)
+    statement = insert(table).from_select([column.name for column in columns], select(*given.c))
+    conn.execute(statement, {"rows": to_json_rows(conn, columns, rows)})
 
 
 def _stored(column: ColumnClause[Any], dialect: Dialect, rows: Sequence[Mapping[str, Any]]) -> list[Any]:

@@ -10,8 +10,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, TableClause, case, func, insert, or_, select
 
-from db.bulk import insert_rows, shared_values
-from db.dialect import EmptyBy, empty, is_other, temporary_copy
+from db.bulk import chunks, shared_values
+from db.dialect import EmptyBy, empty, fill, is_other, temporary_copy
 from db.job_runs import Changes
 from db.tables import vip_vehicle
 
@@ -36,7 +36,11 @@ def stage_vip_vehicles(conn: Connection, staged: Staged, vehicles: Iterable[Mapp
 
     `description` may be absent.
     """
-    return insert_rows(conn, staged, vehicles, names=FIELDS)
+    count = 0
+    for chunk in chunks(vehicles):
+        fill(conn, staged, chunk)
+        count += len(chunk)
+    return count
 
 
 def count_repeated_vip_vehicles(conn: Connection, staged: Staged, shown: int) -> tuple[int, list[str]]:
@@ -48,7 +52,7 @@ def count_repeated_vip_vehicles(conn: Connection, staged: Staged, shown: int) ->
 
 
 def compare_vip_vehicles(conn: Connection, staged: Staged) -> Changes:
-    """Return what a staged list would change; each of its vehicles is there once.
+    """Return what a staged list would change, provided that it has each of its vehicles once.
 
     A vehicle is changed when its `vehicle_no`, `description` or `status` is another one.
     """
@@ -67,7 +71,8 @@ def replace_vip_vehicles(
 ) -> int:
     """Replace the whole list by a staged one; return how many vehicles it has now (section 1.4).
 
-    On SQL Server readers wait from here to the end of the caller's transaction.
+    Raises DuplicateKeyError when it has a vehicle more than once. On SQL Server readers wait from here to the end of
+    the caller's transaction.
     """
     empty(conn, vip_vehicle, empty_by)
     created = shared_values(vip_vehicle, {"cre_date": now, "cre_user_id": user})

@@ -10,7 +10,7 @@ import structlog
 
 from db.bulk import chunks
 from db.dialect import EmptyBy
-from db.engine import Database, begin_write, retry
+from db.engine import Database, begin_write, retry, translated
 from db.job_runs import SUCCEEDED, Changes, finish_run, is_succeeded
 from db.vip_vehicles import (
     Staged,
@@ -21,6 +21,7 @@ from db.vip_vehicles import (
     stage_vip_vehicles,
 )
 from jobs.failures import DuplicateVehicleError, ShrunkenListError, TakenOverError
+from ocms.errors import DuplicateKeyError
 
 NAME = "refresh-vip-vehicles"
 SHOWN = 3
@@ -79,17 +80,22 @@ def _refresh(  # noqa: PLR0913  # the same
 
         staged = fetch(stage)
         with conn.begin():
-            count, first = count_repeated_vip_vehicles(conn, staged, SHOWN)
-            if count:
-                raise DuplicateVehicleError(f"the list of CAS has {count} vehicles more than once: {', '.join(first)}")
             changes = compare_vip_vehicles(conn, staged)
         _require_size(changes, min_share)
-        with begin_write(conn):
-            replace_vip_vehicles(conn, staged, NAME, now(), empty_by)
-            open_until_now = finish_run(conn, run_id, now(), SUCCEEDED, changes=changes)
-            # else it has succeeded before, when the answer to COMMIT was lost, or it is no longer ours
-            if not open_until_now and not is_succeeded(conn, run_id):
-                raise TakenOverError("another process has taken this refresh over; nothing was replaced by this one")
+        try:
+            with translated(), begin_write(conn):
+                replace_vip_vehicles(conn, staged, NAME, now(), empty_by)
+                open_until_now = finish_run(conn, run_id, now(), SUCCEEDED, changes=changes)
+                # else it has succeeded before, when the answer to COMMIT was lost, or it is no longer ours
+                if not open_until_now and not is_succeeded(conn, run_id):
+                    raise TakenOverError(
+                        "another process has taken this refresh over; nothing was replaced by this one"
+                    )
+        except DuplicateKeyError as error:  # looked for only then, since looking takes half as long as replacing
+            with conn.begin():
+                count, first = count_repeated_vip_vehicles(conn, staged, SHOWN)
+            text = f"the list of CAS has {count} vehicles more than once: {', '.join(first)}"
+            raise DuplicateVehicleError(text) from error
     return changes
 
 
