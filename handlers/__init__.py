@@ -32,10 +32,10 @@ class Services:
     async def read(self, work: Callable[Concatenate[Any, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a function of `db` with a unit of work that only reads, in a thread where it waits for a server.
 
-        Raises DatabaseError.
+        Nobody waits for that thread when the call takes too long. Raises DatabaseError.
         """
         call = partial(self.database.read, work, *args, **kwargs)
-        return call() if self.database.is_embedded else await run_sync(call)
+        return call() if self.database.is_embedded else await run_sync(call, abandon_on_cancel=True)
 
     async def write(self, work: Callable[Concatenate[Any, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a function of `db` with a unit of work that writes, in a thread. Raises DatabaseError."""

@@ -22,13 +22,15 @@ async def handle(services: Services, call: Call) -> Reply:
     query: NoticeQuery = call.body
     asked = list(dict.fromkeys(query["notice_nos"]))
     found, recorded = await services.read(notices.list_notice_updates, asked)
+    call.counts.update(asked=len(asked), unknown=len(asked) - len(found))
     if unknown := [notice_no for notice_no in asked if notice_no not in found]:
         raise NoticesNotFoundError(notice_nos=unknown)
     items = [_item(found[notice_no]) for notice_no in asked]
     reply: NoticeUpdateList = page(items, call.query["skip"], call.query.get("limit"))
     dates = {item["notice_no"]: due for item in reply["data"] if (due := item["court_payment_due_date"])}
     dates = {notice_no: due for notice_no, due in dates.items() if due != recorded.get(notice_no)}
-    await record(services, court_cases.upsert, dates, call.caller)
+    failed = await record(services, court_cases.upsert, dates, call.caller)
+    call.counts["recorded"] = len(dates) - len(failed)
     return Reply(200, reply)
 
 

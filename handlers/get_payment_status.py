@@ -29,6 +29,7 @@ async def handle(services: Services, call: Call) -> Reply:
     failed = await record(services, cas_emcons.upsert, flags, call.caller)
     if unknown := [item["notice_no"] for item in reply["data"] if "error" in item]:
         _log.warning("unknown_notices", notice_nos=unknown)
+    call.counts.update(asked=len(asked), unknown=len(asked) - len(found), recorded=len(flags) - len(failed))
     for item in reply["data"]:
         if item["notice_no"] in failed:
             item["error"] = call.contract.coded(ServerError)

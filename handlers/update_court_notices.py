@@ -22,6 +22,7 @@ _log = structlog.get_logger(__name__)
 async def handle(services: Services, call: Call) -> Reply:
     """Update each notice of the batch by itself; answer which succeeded and which failed, and why."""
     records: list[Record] = call.body
+    call.counts["records"] = len(records)
     failed = _faulty(call, records)
     sound = {record.value["notice_no"]: record for record in records if record.index not in failed}
     changes = {notice_no: _change(record.value) for notice_no, record in sound.items()}
@@ -31,6 +32,7 @@ async def handle(services: Services, call: Call) -> Reply:
     for notice_no, error in unwritten.items():
         _log.error("not_updated", notice_no=notice_no, error=str(error))
         failed[sound[notice_no].index] = _failure(call, sound[notice_no], ServerError)
+    call.counts["failed"] = len(failed)
     return _reply(call, records, [failed[index] for index in sorted(failed)])
 
 

@@ -7,19 +7,25 @@ from datetime import datetime
 from typing import Any
 
 import structlog
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from db.engine import open_database
 from db.schema import require_current
 from handlers import Services, load_handlers
 from ocms.contract import Contract
 from ocms.engine import contract_app
+from ocms.envelope import CORRELATION_HEADER, Envelope
 from ocms.errors import DatabaseUnavailableError, OperatorError
-from ocms.keys import KeyRing
+from ocms.keys import EXPIRES_SOON, SHOWN, KeyRing
+from ocms.limits import Limits
 from ocms.logs import configure_logging
 from ocms.pages import contract_pages
-from ocms.rules import utc_now
+from ocms.rules import business_date, utc_now
+from ocms.security import Credentials
 from ocms.settings import Settings, load_settings
+from ocms.tokens import create_verifier
 
 _log = structlog.get_logger(__name__)
 
@@ -27,22 +33,30 @@ _log = structlog.get_logger(__name__)
 def create_app(settings: Settings, now: Callable[[], datetime] = utc_now) -> ASGIApp:
     """Return the app. Raises OperatorError when the settings do not let it run safely."""
     contract = Contract.load("ocms")
-    require_keys(settings, contract)
+    tokens = create_verifier(settings)
+    require_keys(settings, contract, now)
     database = open_database(settings)
+    limits = Limits.of(settings)
 
     @asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[None]:
         yield
         database.close()
 
-    return contract_app(
+    app: ASGIApp = contract_app(
         contract,
         load_handlers(contract, Services(database, settings, now)),
-        keys=KeyRing(settings.api_keys),
+        credentials=Credentials(KeyRing(settings.api_keys, now), tokens),
         pages=contract_pages(contract),
         lifespan=lifespan,
+        limits=limits,
         validate_responses=settings.validate_responses,
     )
+    if settings.cors_origins:
+        app = CORSMiddleware(app, settings.cors_origins, ["POST"], ["*"], expose_headers=[CORRELATION_HEADER])
+    if settings.trusted_proxies:
+        app = ProxyHeadersMiddleware(app, settings.trusted_proxies)  # type: ignore[assignment, arg-type]  # ASGI by other names
+    return Envelope(app, contract, limits.wait)
 
 
 def create_app_from_environment() -> ASGIApp:
@@ -76,12 +90,24 @@ def require_migrated(settings: Settings) -> None:
         database.close()
 
 
-def require_keys(settings: Settings, contract: Contract) -> None:
-    """Raise OperatorError unless there are keys, each of a caller that the contract knows."""
-    callers = contract.callers()
-    if not settings.api_keys:
-        raise OperatorError("OCMS_API_KEYS is empty: make a key with 'ocms keys create CALLER' and set its hash")
-    if strangers := {key.caller for key in settings.api_keys} - callers:
-        raise OperatorError(
-            f"OCMS_API_KEYS names {', '.join(sorted(strangers))}; the contract knows only {', '.join(sorted(callers))}"
-        )
+def require_keys(settings: Settings, contract: Contract, now: Callable[[], datetime] = utc_now) -> None:
+    """Raise OperatorError unless somebody can call: by a key that has not expired, or by a token.
+
+    Every caller must be one of the contract. A key that has expired, or does soon, is logged.
+    """
+    callers, today = contract.callers(), business_date(now())
+    named = {
+        "OCMS_API_KEYS": {key.caller for key in settings.api_keys},
+        "OCMS_TOKEN_CALLERS": {*settings.token_callers},
+    }
+    for name, found in named.items():
+        if strangers := found - callers:
+            known = ", ".join(sorted(callers))
+            raise OperatorError(f"{name} names {', '.join(sorted(strangers))}; the contract knows only {known}")
+    usable = [key for key in settings.api_keys if not key.is_expired(today)]
+    if not usable and not settings.token_keys:
+        reason = "names only keys that have expired" if settings.api_keys else "is empty"
+        raise OperatorError(f"OCMS_API_KEYS {reason}: make a key with 'ocms keys create CALLER' and set its hash")
+    for key in settings.api_keys:
+        if key.expires and key.expires < today + EXPIRES_SOON:
+            _log.warning("key_expires", caller=key.caller, hash=key.hash[:SHOWN], last_day=str(key.expires))

@@ -1,7 +1,7 @@
 """What a handler is given, and what it returns."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ocms.contract import Contract
@@ -11,7 +11,7 @@ from ocms.contract import Contract
 class Call:
     """A call that is authenticated and valid.
 
-    `body` is the parsed body, `query` the parameters with their defaults.
+    `body` is the parsed body, `query` the parameters with their defaults; `counts` are for the log.
     """
 
     contract: Contract
@@ -19,6 +19,7 @@ class Call:
     query: dict[str, Any]
     body: Any
     correlation_id: str
+    counts: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,9 +21,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ocms.call import Call, Handler
 from ocms.contract import MEDIA_TYPE, Contract
-from ocms.envelope import Envelope, send_json
-from ocms.keys import KeyRing
-from ocms.security import CallerKeyHandler
+from ocms.envelope import send_json
+from ocms.limits import DEFAULT, Gate, Limits
+from ocms.security import Credentials
 from ocms.validators import AnswerValidator, BodyValidator, QueryValidator, find_operation_id
 
 Lifespan = Callable[[Any], AbstractAsyncContextManager[None]]
@@ -33,18 +33,19 @@ def contract_app(  # noqa: PLR0913  # the parts of an app, each given once
     contract: Contract,
     handlers: Mapping[str, Handler],
     *,
-    keys: KeyRing,
+    credentials: Credentials,
     pages: ASGIApp,
     lifespan: Lifespan | None = None,
+    limits: Limits = DEFAULT,
     validate_responses: bool = False,
-) -> ASGIApp:
-    """Return the ASGI app that serves a contract.
+) -> ConnexionMiddleware:
+    """Return the ASGI app that serves a contract, to be put into an `Envelope`.
 
     `handlers` maps each operationId to its handler; `pages` answers every path that is not in the contract.
     Raises connexion's ResolverError when an operation has no handler.
     """
     app = ConnexionMiddleware(
-        Dispatcher(contract, handlers, pages),
+        Dispatcher(contract, handlers, pages, Gate(limits)),
         middlewares=[
             StrictRouting,
             SecurityMiddleware,
@@ -54,25 +55,26 @@ def contract_app(  # noqa: PLR0913  # the parts of an app, each given once
         ],
         lifespan=lifespan,
         resolver=Resolver(partial(_resolve, handlers)),
-        security_map={"apiKey": partial(CallerKeyHandler, keys)},
+        security_map=credentials.handlers(),
         validator_map={
             "parameter": partial(QueryValidator, contract),
-            "body": {MEDIA_TYPE: partial(BodyValidator, contract)},
+            "body": {MEDIA_TYPE: partial(BodyValidator, contract, limits)},
             "response": {MEDIA_TYPE: partial(AnswerValidator, contract)},
         },
         validate_responses=validate_responses,
     )
     app.add_api(deepcopy(contract.document))
-    return Envelope(app, contract)
+    return app
 
 
 class Dispatcher:
     """The innermost app: calls the handler of the operation that connexion has found."""
 
-    def __init__(self, contract: Contract, handlers: Mapping[str, Handler], pages: ASGIApp) -> None:
+    def __init__(self, contract: Contract, handlers: Mapping[str, Handler], pages: ASGIApp, gate: Gate) -> None:
         self._contract = contract
         self._handlers = handlers
         self._pages = pages
+        self._gate = gate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -88,7 +90,8 @@ class Dispatcher:
             body=state["body"],
             correlation_id=state["correlation_id"],
         )
-        reply = await self._handlers[operation_id](call)
+        state |= {"operation": operation_id, "counts": call.counts}
+        reply = await self._gate.serve(partial(self._handlers[operation_id], call))
         await send_json(send, reply.status, reply.body)
 
 

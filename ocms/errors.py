@@ -52,7 +52,7 @@ class InvalidRequestError(OcmsError):
     ) -> None:
         phrase: list[FieldError] = [{"field": "", "message": PHRASES.get(status) or HTTPStatus(status).phrase}]
         super().__init__(reason, errors=errors or phrase)
-        self.status = status  # type: ignore[misc]  # one body for 400, 404, 405, 413 and 415
+        self.status = status  # type: ignore[misc]  # one body for 400, 404, 405, 408, 413, 415 and 431
         self.headers = headers or {}  # type: ignore[misc]  # a 405 names the methods that exist
 
 
@@ -98,6 +98,10 @@ class UnavailableError(ServerError):
 
     status = 503
     headers: ClassVar[Mapping[str, str]] = {"Retry-After": "5"}
+
+
+class BusyError(UnavailableError):
+    """The service has more to do than it can."""
 
 
 class DatabaseError(ServerError):

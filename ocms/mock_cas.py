@@ -12,10 +12,12 @@ from db.sample_data import vehicles
 from ocms.call import Call, Reply
 from ocms.contract import Contract
 from ocms.engine import contract_app
+from ocms.envelope import Envelope
 from ocms.errors import ServerError
 from ocms.faults import Fault
 from ocms.keys import ApiKey, KeyRing, hash_key
 from ocms.pages import contract_pages
+from ocms.security import Credentials
 
 DEMO_KEY = "demo-ocms-key"
 """The key that the mock accepts unless it is given another one."""
@@ -38,10 +40,10 @@ def create_mock_cas(mock: MockCas, key: str = DEMO_KEY) -> ASGIApp:
     app = contract_app(
         contract,
         dict.fromkeys(contract.operations, partial(_get_vip_vehicles, mock)),
-        keys=KeyRing(ApiKey(caller, hash_key(key)) for caller in contract.callers()),
+        credentials=Credentials(KeyRing(ApiKey(caller, hash_key(key)) for caller in contract.callers())),
         pages=contract_pages(contract),
     )
-    return partial(_spoil, app, mock)
+    return partial(_spoil, Envelope(app, contract), mock)
 
 
 async def _get_vip_vehicles(mock: MockCas, _: Call) -> Reply:

@@ -30,7 +30,7 @@ def contract_pages(contract: Contract) -> Router:
         return Response(
             own.joinpath("index.html").read_bytes(),
             media_type="text/html",
-            headers={"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff"},
+            headers={"Content-Security-Policy": POLICY},
         )
 
     async def get_script(_: Request) -> Response:

@@ -2,6 +2,7 @@
 
 import re
 from datetime import time
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -61,6 +62,37 @@ def _header(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _token_keys(source: str) -> str:
+    scheme, found, rest = source.partition("://")
+    host = urlsplit(source).hostname if found else ""
+    if found and not (rest and (scheme == "https" or (scheme == "http" and host in ("127.0.0.1", "localhost")))):
+        raise ValueError("must be a file or an https address of a JWK set")
+    return source
+
+
+def _token_callers(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    pairs = [part.strip().partition(":") for part in value.split(",") if part.strip()]
+    callers = {caller: claimed for caller, _, claimed in pairs}
+    if not all(callers.values()) or len(callers) < len(pairs) or len(set(callers.values())) < len(pairs):
+        raise ValueError("must be CALLER:CLAIM,CALLER:CLAIM, each caller and each value of the claim once")
+    return callers
+
+
+def _origins(value: Any) -> Any:
+    return value.split() if isinstance(value, str) else value
+
+
+def _proxies(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return [str(ip_network(part)) for part in value.split()]
+    except ValueError:
+        raise ValueError("must be addresses or networks such as 10.1.0.0/16, separated by blanks") from None
+
+
 def _alert_urls(value: Any) -> Any:
     if not isinstance(value, str):
         return value
@@ -81,7 +113,41 @@ class Settings(BaseSettings):
     database_timeout: Annotated[int, Field(ge=1)] = 30
     """Seconds that a statement may take on SQL Server."""
     api_keys: Annotated[list[ApiKey], NoDecode, BeforeValidator(_keys)] = []
-    """The hashes of the callers' keys, as CALLER:HASH,CALLER:HASH (`ocms keys create` makes one)."""
+    """The hashes of the callers' keys, as CALLER:HASH or CALLER:HASH:LAST-DAY by commas (`ocms keys create`)."""
+    token_keys: Annotated[str, AfterValidator(_token_keys)] = ""
+    """The public keys of who issues bearer tokens: a file or an https address of a JWK set; empty to accept none."""
+    token_issuer: str = ""
+    """The `iss` of those tokens."""
+    token_audience: str = ""
+    """The `aud` of those tokens."""
+    token_claim: Annotated[str, Field(min_length=1)] = "sub"  # noqa: S105  # no password
+    """The claim that tells the caller."""
+    token_callers: Annotated[dict[str, str], NoDecode, BeforeValidator(_token_callers)] = {}
+    """What the claim is for each caller, as CALLER:CLAIM,CALLER:CLAIM."""
+    max_connections: Annotated[int, Field(ge=1)] = 2000
+    """How many callers may be connected to a worker; a call of a further one is answered 503."""
+    max_requests: Annotated[int, Field(ge=1)] = 40
+    """How many calls a worker serves at a time."""
+    max_waiting: Annotated[int, Field(ge=0)] = 400
+    """How many more calls may wait for that."""
+    max_wait: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    """Seconds that a call may wait before it is answered 503."""
+    request_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60.0
+    """Seconds that serving a call may take."""
+    body_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0
+    """Seconds that a caller may take to send a call, and to read on in an answer."""
+    max_body_bytes: Annotated[int | None, Field(ge=1)] = None
+    """The largest body that is read, where that shall be less than the contract says."""
+    tls_cert_file: str | None = None
+    """The certificate of the API, in PEM form, with those up to the authority; none for plain HTTP."""
+    tls_key_file: str | None = None
+    """The key of that certificate, when it is in a file of its own."""
+    tls_key_password: SecretStr = SecretStr("")
+    """What the key is encrypted with, if it is."""
+    trusted_proxies: Annotated[list[str], NoDecode, BeforeValidator(_proxies)] = []
+    """The addresses and networks whose X-Forwarded-For is believed, separated by blanks."""
+    cors_origins: Annotated[list[str], NoDecode, BeforeValidator(_origins)] = []
+    """The web pages that may call the API from a browser, as origins separated by blanks."""
     cas_url: Annotated[str, AfterValidator(_web)] = "http://127.0.0.1:8090"
     """The address of CAS."""
     cas_api_key: Annotated[SecretStr, AfterValidator(_header)] = SecretStr("")

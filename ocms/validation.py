@@ -1,5 +1,6 @@
 """Compiled validation of JSON values and query strings against the schemas of a contract."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,12 @@ def _exact(text: str) -> Decimal:
     return BEYOND if len(text) > LONGEST_NUMBER or abs(value.adjusted()) > LONGEST_NUMBER else value
 
 
+LONGEST_NAME = 50
+"""How much of a name is told."""
+
+_NESTING = (dict, list)
+_QUOTE_AND_BLANK = (b'" ', b'"\t', b'"\r', b'"\n')
+_SPACED_COLON = re.compile(rb'"\s+:')
 _JSON = msgspec.json.Decoder(float_hook=_exact)
 _RFC3339 = jsonschema_rs.Draft4Validator({"format": "date-time"}, validate_formats=True)
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
@@ -39,12 +46,36 @@ _INTEGER = re.compile(r"-?[0-9]{1,18}")
 def parse_json(body: bytes) -> Any:
     """Parse JSON; numbers with a fraction or an exponent become exact decimals.
 
-    Raises ValueError when it is no JSON, is not in UTF-8, or is nested or written beyond any sense.
+    Raises ValueError when it is no JSON, is not in UTF-8, has a member twice, or is nested or written beyond any sense.
     """
     try:
-        return _JSON.decode(body)
+        value = _JSON.decode(body)
+        if body.count(b'":') != _count_members(value) or _has_spaced_colon(body):
+            # a text that begins with a colon can do that, or a member that is there twice
+            json.loads(body, object_pairs_hook=_once, parse_int=str, parse_float=str)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"no JSON in UTF-8: {error}") from error
+    return value
+
+
+def _count_members(value: Any) -> int:
+    if isinstance(value, dict):
+        return len(value) + sum([_count_members(item) for item in value.values() if isinstance(item, _NESTING)])
+    if isinstance(value, list):
+        return sum([_count_members(item) for item in value if isinstance(item, _NESTING)])
+    return 0
+
+
+def _has_spaced_colon(body: bytes) -> bool:
+    return any(quoted in body for quoted in _QUOTE_AND_BLANK) and bool(_SPACED_COLON.search(body))
+
+
+def _once(members: list[tuple[str, Any]]) -> None:
+    names: set[str] = set()
+    for name, _ in members:
+        if name in names:
+            raise ValueError(f"no JSON with each member once: {name[:LONGEST_NAME]!r} is there twice")
+        names.add(name)
 
 
 def to_json_schema(node: Any) -> Any:

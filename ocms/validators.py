@@ -1,13 +1,18 @@
 """Connexion's validators, compiled: it builds one for each request, and these only look up what is ready."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import anyio
 from connexion.exceptions import NonConformingResponse
 from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
 
 from ocms.contract import Contract, Operation
 from ocms.errors import InvalidRequestError
+from ocms.limits import Limits
+from ocms.protocol import CLOSING, REFUSED
 from ocms.validation import parse_json
 
 
@@ -31,8 +36,9 @@ class QueryValidator:
 class BodyValidator:
     """Connexion's body validator, compiled: parses the body once and leaves it to the dispatcher."""
 
-    def __init__(self, contract: Contract, *, encoding: str, **_: Any) -> None:
+    def __init__(self, contract: Contract, limits: Limits, *, encoding: str, **_: Any) -> None:
         self._contract = contract
+        self._limits = limits
         self._encoding = encoding
 
     async def wrap_receive(self, receive: Receive, *, scope: Scope) -> tuple[Receive, Scope]:
@@ -42,8 +48,36 @@ class BodyValidator:
         if self._encoding not in ("utf-8", "utf8", "us-ascii") or compressed:
             raise InvalidRequestError(status=415)
         if body is not None:
-            scope["state"]["body"] = body.parse(await _read(receive, body.max_bytes))
+            scope["state"]["body"] = body.parse(await self._read(receive, scope, body.max_bytes))
         return receive, scope
+
+    async def _read(self, receive: Receive, scope: Scope, max_bytes: int) -> bytes:
+        max_bytes = min(max_bytes, self._limits.body_bytes or max_bytes)
+        chunks, size, more = [], 0, True
+        with _within(self._limits.body_time, scope):
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise InvalidRequestError("the caller hung up before the end of the body")
+                if error := scope["state"].get(REFUSED):
+                    raise error
+                chunk = message.get("body", b"")
+                size += len(chunk)
+                if size > max_bytes:
+                    raise InvalidRequestError(status=413)
+                chunks.append(chunk)
+                more = message.get("more_body", False)
+        return b"".join(chunks)
+
+
+@contextmanager
+def _within(seconds: float, scope: Scope) -> Iterator[None]:
+    try:
+        with anyio.fail_after(seconds):
+            yield
+    except TimeoutError:
+        scope["state"][CLOSING] = True
+        raise InvalidRequestError("the body did not come", status=408) from None
 
 
 class AnswerValidator:
@@ -69,21 +103,6 @@ class AnswerValidator:
             await send(message)
 
         return send_valid
-
-
-async def _read(receive: Receive, max_bytes: int) -> bytes:
-    chunks, size, more = [], 0, True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise InvalidRequestError("the caller hung up before the end of the body")
-        chunk = message.get("body", b"")
-        size += len(chunk)
-        if size > max_bytes:
-            raise InvalidRequestError(status=413)
-        chunks.append(chunk)
-        more = message.get("more_body", False)
-    return b"".join(chunks)
 
 
 def _operation(contract: Contract, scope: Scope) -> Operation:

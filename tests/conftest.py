@@ -8,8 +8,10 @@ pytest_plugins = [
     "fixtures.tds",
     "fixtures.batches",
     "fixtures.servers",
+    "fixtures.sockets",
     "fixtures.refreshing",
     "fixtures.recorder",
     "fixtures.alerts",
     "fixtures.commands",
+    "fixtures.replicas",
 ]

@@ -47,12 +47,16 @@ def serve(
     """Serve the API."""
     from ocms import server
     from ocms.app import FACTORY, create_app_from_environment, require_migrated
+    from ocms.limits import Limits
     from ocms.settings import load_settings
 
     settings = load_settings()
     app = create_app_from_environment()  # in any case, to tell what is wrong before there are workers
     require_migrated(settings)
-    server.serve(app if workers == 1 else FACTORY, host, port or settings.port, workers)
+    password = settings.tls_key_password.get_secret_value()
+    tls = server.Tls(settings.tls_cert_file, settings.tls_key_file, password) if settings.tls_cert_file else None
+    limits = Limits.of(settings)
+    server.serve(app if workers == 1 else FACTORY, host, port or settings.port, workers, limits=limits, tls=tls)
 
 
 @app.command()

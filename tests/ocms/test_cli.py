@@ -39,6 +39,8 @@ COMMANDS = [
     "spec export",
     "spec verify",
     "keys create",
+    "keys list",
+    "keys check",
     "alerts test",
 ]
 
@@ -132,6 +134,34 @@ def test_a_key_is_made_that_works(ocms):
     assert result.returncode == 0
     first, second = result.stdout.splitlines()
     assert second.split()[-1] == f"PLUS:{hash_key(first.split()[-1])}"
+
+
+def test_a_key_can_have_a_last_day(ocms):
+    made = ocms("keys", "create", "CAS", "--expires", "2099-12-31").stdout
+    key, configured = (line.split()[-1] for line in made.splitlines())
+    assert configured == f"CAS:{hash_key(key)}:2099-12-31"
+    assert_one_line(ocms("keys", "create", "CAS", "--expires", "2020-01-01"), 2, "the last day is over already")
+
+
+def test_the_configured_keys_are_listed(ocms):
+    keys = f"CAS:{hash_key('a')}:2099-12-31,PLUS:{hash_key('b')}:2020-01-01"
+    listed = ocms("keys", "list", OCMS_API_KEYS=keys)
+    assert listed.returncode == 1
+    shown = [line.replace("│", " ").split() for line in listed.stdout.splitlines()]
+    assert ["CAS", hash_key("a")[:8], "2099-12-31", "valid"] in shown
+    assert ["PLUS", hash_key("b")[:8], "2020-01-01", "expired"] in shown
+    assert listed.stdout.endswith("No valid key: PLUS.\n")
+    assert hash_key("a") not in listed.stdout
+    assert ocms("keys", "list", OCMS_API_KEYS=f"CAS:{hash_key('a')},PLUS:{hash_key('b')}").returncode == 0
+
+
+def test_a_key_is_checked_without_being_an_argument(ocms):
+    keys = f"CAS:{hash_key('a')},PLUS:{hash_key('b')}:2020-01-01"
+    good = ocms("keys", "check", text="a\n", OCMS_API_KEYS=keys)
+    assert (good.returncode, good.stdout) == (0, f"The key of CAS, hash {hash_key('a')[:8]}…, valid for ever.\n")
+    expired = ocms("keys", "check", text="b\n", OCMS_API_KEYS=keys)
+    assert_one_line(expired, 1, "the key of PLUS has expired, its last day was 2020-01-01")
+    assert_one_line(ocms("keys", "check", text="c\n", OCMS_API_KEYS=keys), 1, "no key in OCMS_API_KEYS is this one")
 
 
 def test_the_contracts_are_checked(ocms):

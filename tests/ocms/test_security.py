@@ -1,5 +1,7 @@
 """Who may call what: as the contract says."""
 
+from datetime import date
+
 import pytest
 from fixtures.settings import CAS_KEY, PLUS_KEY
 
@@ -10,6 +12,7 @@ from ocms.keys import ApiKey, KeyRing, create_key, hash_key
 from ocms.settings import load_settings
 
 CONTRACT = Contract.load("ocms")
+EXPIRED = "OCMS_API_KEYS names only keys that have expired: make a key with 'ocms keys create CALLER' and set its hash"
 KEYS = {"CAS": CAS_KEY, "PLUS": PLUS_KEY}
 
 
@@ -75,12 +78,48 @@ def test_a_caller_can_have_several_keys():
 @pytest.mark.parametrize(
     ("keys", "text"),
     [
+        (
+            f"CAS:{'0' * 64}:2026-06-29",
+            EXPIRED,
+        ),
         ("", "OCMS_API_KEYS is empty: make a key with 'ocms keys create CALLER' and set its hash"),
         (f"LTA:{'0' * 64}", "OCMS_API_KEYS names LTA; the contract knows only CAS, PLUS"),
     ],
 )
-def test_without_usable_keys_there_is_no_app(make_settings, keys, text):
+def test_without_usable_keys_there_is_no_app(make_settings, clock, keys, text):
     settings = make_settings().model_copy(update={"api_keys": load_settings(api_keys=keys).api_keys})
     with pytest.raises(OperatorError) as raised:
-        create_app(settings)
+        create_app(settings, clock)
     assert str(raised.value) == text
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.operation_id)
+def test_a_key_works_to_the_end_of_its_last_day_in_singapore(callers, clock, operation):
+    old = {caller: f"the-old-key-of-{caller}" for caller in owners(operation)}
+    keys = [ApiKey(caller, hash_key(key), date(2026, 6, 30)) for caller, key in old.items()]
+    new = [ApiKey(caller, hash_key(KEYS[caller])) for caller in old]
+    client, _ = callers(api_keys=",".join(map(str, [*keys, *new])))
+    for key in old.values():
+        headers = {"X-API-Key": key}
+        assert code_of(client.post(operation.path, content=b"{", headers=headers)) == (400, "OCMS-4000")
+        clock.move(hours=1.5)  # it is midnight
+        assert code_of(client.post(operation.path, content=b"{", headers=headers)) == (401, "OCMS-4001")
+    for caller in old:  # rotation: the new one works beside the old one and after it
+        headers = {"X-API-Key": KEYS[caller]}
+        assert code_of(client.post(operation.path, content=b"{", headers=headers)) == (400, "OCMS-4000")
+
+
+def test_a_key_that_expires_soon_is_logged_at_the_start(make_settings, clock, logs):
+    keys = f"CAS:{hash_key('a')}:2026-07-15,CAS:{hash_key('b')}:2026-09-01,PLUS:{hash_key('c')}"
+    create_app(make_settings(api_keys=keys), clock)
+    assert [(line["caller"], line["hash"], line["last_day"]) for line in logs("key_expires")] == [
+        ("CAS", hash_key("a")[:8], "2026-07-15")
+    ]
+    assert hash_key("a") not in logs.text()
+
+
+@pytest.mark.parametrize("keys", ["CAS", f"CAS:{'0' * 64}:tomorrow", f"CAS:{'0' * 64}:2026-02-30", f"CAS:{'0' * 63}"])
+def test_a_wrong_list_of_keys_is_told_in_one_line(keys):
+    with pytest.raises(OperatorError, match=r"^OCMS_API_KEYS ") as raised:
+        load_settings(api_keys=keys)
+    assert "\n" not in str(raised.value)

@@ -1,0 +1,98 @@
+"""The limits of a worker, each as its setting says."""
+
+import threading
+import time
+
+import pytest
+from fixtures.sockets import request
+
+BATCH = b'[{"notice_no": "N1", "atoms_flag": "Y"}]'
+
+
+@pytest.fixture
+def held(database):
+    """Hold what a batch needs for the time of a block."""
+    if database.path is None:
+        pytest.skip("only SQLite has one lock for all writers")
+    return database.writing
+
+
+def write(connection):
+    return connection.send(request(BATCH, path="/v1/updateCourtNotices"))
+
+
+def test_calls_that_find_no_place_are_503_and_the_others_are_served(connect_to, held, add_notice, logs):
+    add_notice("N1")
+    connect = connect_to(max_requests=1, max_waiting=1, max_wait=0.4)
+    first, second, third = connect(), connect(), connect()
+    with held():
+        write(first)
+        time.sleep(0.2)
+        write(second)
+        time.sleep(0.1)
+        refused = write(third).answer()  # one is served, one waits, and there is no more room
+        assert (refused.status, refused.code) == (503, "OCMS-5000")
+        assert int(refused.headers["retry-after"]) > 0
+        assert second.answer().status == 503  # it has waited long enough
+    assert first.answer().status == 409  # what the database says, now that it can
+    assert write(third).answer().status == 409
+    assert {"too many calls are waiting", "a call waited longer than 0.4 s"} <= {
+        line.get("reason") for line in logs("call")
+    }
+
+
+def test_a_read_does_not_wait_for_who_writes_unless_there_is_no_place(connect_to, held, add_notice):
+    add_notice("N1")
+    connect = connect_to(max_requests=2)
+    first = connect()
+    with held():
+        write(first)
+        assert connect().send(request()).answer().status == 200
+    assert first.answer().status == 409
+
+
+def test_what_is_being_written_is_finished_before_anything_is_answered(connect_to, held, add_notice):
+    add_notice("N1")
+    connection = connect_to(request_timeout=0.3)()
+    with held():
+        write(connection)
+        time.sleep(1)
+    assert connection.answer().status == 409  # the truth, and no time-out
+
+
+def test_a_body_can_be_limited_further_than_by_the_contract(connect_to):
+    connection = connect_to(max_body_bytes=30)()
+    assert connection.send(request(b'{"notice_nos": ["N1"]}')).answer().status == 200
+    answer = connection.send(request(b'{"notice_nos": ["N1234567890"]}')).answer()
+    assert (answer.status, answer.code) == (413, "OCMS-4000")
+
+
+def test_a_caller_too_many_is_503_until_another_one_leaves(connect_to):
+    connect = connect_to(max_connections=3)
+    some = [connect() for _ in range(3)]
+    for connection in some:
+        assert connection.send(request()).answer().status == 200
+    one_more = connect()
+    answer = one_more.send(request()).answer()
+    assert (answer.status, answer.headers["connection"]) == (503, "close")
+    assert one_more.is_closed()
+    some[0].socket.close()
+    time.sleep(0.2)
+    assert connect().send(request()).answer().status == 200
+
+
+def test_many_threads_of_callers_get_places_in_turn(connect_to, add_notice):
+    add_notice("N1")
+    connect = connect_to(max_requests=1, max_wait=20)
+    statuses = []
+
+    def call():
+        connection = connect()
+        statuses.extend(write(connection).answer().status for _ in range(3))
+
+    threads = [threading.Thread(target=call) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert statuses == [409] * 60
