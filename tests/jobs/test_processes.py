@@ -173,6 +173,7 @@ def test_a_driver_that_does_not_return_holds_up_no_stop(tmp_path):
     )
     process = subprocess.Popen([sys.executable, "-c", wait, tmp_path / "x.db"], stdout=subprocess.PIPE)
     assert process.stdout.readline() == b"waiting\n"
+    time.sleep(0.5)  # it says so before it waits, and an interrupt between the two ends it otherwise
     begun = time.monotonic()
     process.terminate()
     process.communicate(timeout=30)
