@@ -1,0 +1,145 @@
+"""Thousands of generated requests for each operation: no failure of ours, no answer without the error body, no leak.
+
+Schemathesis holds the operations to the contract in tests/contract; here is what no contract would send.
+"""
+
+import json
+
+import pytest
+from fixtures.effort import NIGHTLY, effort
+from fixtures.settings import CAS_KEY, PLUS_KEY
+from fixtures.sockets import Connection, request
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from ocms.contract import Contract
+
+CONTRACT = Contract.load("ocms")
+REQUESTS = effort(2_000, 100_000)
+KEYS = {"CAS": CAS_KEY, "PLUS": PLUS_KEY}
+FIELDS = sorted({name for schema in CONTRACT.components["schemas"].values() for name in schema.get("properties", ())})
+
+OTHER_FIELDS = [name for name in FIELDS if name != "notice_no"]
+ODD_TEXTS = ["", "N1", "N" * 51, "\x00", "\ud800", "\u202e", "é", "2026-06-30T00:00:00+08:00", "9999-12-31T23:59:59Z"]
+ODD_NUMBERS = ["NaN", "-Infinity", "1e999", "-0", "0.001", "9" * 400, "1e-400", "00", "1.", "99999999.99", "100000000"]
+TEXTS = st.sampled_from(ODD_TEXTS) | st.text(max_size=20)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXTS,
+    lambda children: (
+        st.lists(children, max_size=4) | st.dictionaries(st.sampled_from(FIELDS) | TEXTS, children, max_size=4)
+    ),
+    max_leaves=12,
+)
+QUERIES = st.dictionaries(st.sampled_from(["skip", "limit", "filter", "x"]), st.text(max_size=8), max_size=3)
+NUMBERS = st.sampled_from(["N1", "N2", "N3"]) | TEXTS
+SHAPES = {
+    "getPaymentStatus": st.fixed_dictionaries({"notice_nos": st.lists(NUMBERS | VALUES, max_size=5)}),
+    "getNoticeUpdate": st.fixed_dictionaries({"notice_nos": st.lists(NUMBERS | VALUES, max_size=5)}),
+    "updateCourtNotices": st.lists(
+        st.fixed_dictionaries({"notice_no": NUMBERS}, optional=dict.fromkeys(OTHER_FIELDS, VALUES)) | VALUES, max_size=4
+    ),
+}
+HEADERS = st.lists(
+    st.sampled_from(
+        [
+            "Content-Type: application/json",
+            "Content-Type: application/json; charset=utf-8",
+            "Content-Type: text/plain",
+            "Content-Type: ;;",
+            "Content-Encoding: gzip",
+            "Accept: text/html",
+            "Expect: 100-continue",
+            "Upgrade: websocket",
+            "Connection: upgrade",
+            "X-Correlation-ID: a b",
+            "Authorization: Bearer x",
+            "X-API-Key: another",
+            "Range: bytes=0-1",
+            "Origin: null",
+            "Cookie: a=b",
+        ]
+    ),
+    max_size=3,
+)
+
+
+@st.composite
+def bodies(draw, operation_id):
+    """A body that is nearly right, anything in JSON, or bytes; sometimes with a part exchanged for something odd."""
+    value = draw(SHAPES[operation_id] | VALUES)
+    body = json.dumps(value, ensure_ascii=draw(st.booleans())).encode("utf-8", "surrogatepass")
+    if draw(st.integers(0, 3)) == 0:
+        start, length = draw(st.integers(0, len(body))), draw(st.integers(0, 5))
+        odd = draw(st.sampled_from(ODD_NUMBERS).map(str.encode) | st.binary(max_size=8))
+        body = body[:start] + odd + body[start + length :]
+    return body
+
+
+@st.composite
+def requests(draw, operation):
+    """A request, framed properly."""
+    caller = next(iter(CONTRACT.security(operation)[0])).removesuffix("ApiKey").upper()
+    query = "&".join(f"{name}={value.encode().hex() if draw(st.booleans()) else draw(st.integers())}"
+                     for name, value in draw(QUERIES).items())  # fmt: skip
+    path = operation.path + (f"?{query}" if query else "")
+    key = KEYS[caller] if draw(st.integers(0, 9)) else "wrong"
+    method = "POST" if draw(st.integers(0, 9)) else draw(st.sampled_from(["GET", "PUT", "OPTIONS", "TRACE", "X"]))
+    return request(draw(bodies(operation.operation_id)), *draw(HEADERS), path=path, method=method, key=key)
+
+
+class Caller:
+    """Sends one request after the other, on one connection as long as it lasts."""
+
+    def __init__(self, port):
+        self._address = ("127.0.0.1", port)
+        self._connection = Connection(self._address)
+
+    def call(self, data):
+        answer = self._connection.send(data).answer()
+        if answer is None or answer.headers.get("connection") == "close":
+            self.close()
+            self._connection = Connection(self._address)
+        return answer
+
+    def close(self):
+        self._connection.socket.close()
+
+
+@pytest.mark.timeout(effort(600, 14_400))
+@pytest.mark.parametrize("operation", CONTRACT.operations.values(), ids=lambda operation: operation.operation_id)
+def test_whatever_is_sent_gets_a_proper_answer(replica, seeded, operation):
+    seeded(3)
+    server = replica()
+    caller, statuses, memory = Caller(server.port), {}, []
+
+    @settings(
+        max_examples=REQUESTS,
+        deadline=None,
+        database=None,
+        derandomize=not NIGHTLY,
+        phases=[Phase.generate, Phase.shrink],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(requests(operation))
+    def send(data):
+        answer = caller.call(data)
+        assert answer is not None, "no answer"
+        statuses[answer.status] = statuses.get(answer.status, 0) + 1
+        assert answer.status < 500
+        assert answer.headers["x-correlation-id"]
+        assert json.loads(answer.body)
+        if answer.status >= 400:
+            assert answer.code.startswith("OCMS-")
+        if sum(statuses.values()) in (REQUESTS // 4, REQUESTS - 1):
+            memory.append(server.memory())
+
+    try:
+        send()
+    finally:
+        caller.close()
+    assert statuses.keys() >= {400, 401, 405, 415}
+    assert sum(statuses.values()) >= REQUESTS
+    assert memory[1] < memory[0] + 30
+    assert server.recovers()
+    wrong = [line for line in server.lines if line["level"] in ("error", "critical") or "exception" in line]
+    assert wrong == []
