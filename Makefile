@@ -1,6 +1,6 @@
 # `make` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help run test check types contract bench format lock clean
+.PHONY: help run test check audit types contract bench nightly format lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -36,6 +36,14 @@ check: $(INSTALLED) $(TOOLS) ## format, lint, types, layers, spec lint
 		$(BIN)/ocms spec export $$name -o build/$$name.yaml && openapi/lint/compatible.sh $$name build/$$name.yaml || exit 1; \
 	done
 
+audit: $(INSTALLED) ## known vulnerabilities of what is installed, as far as they can be asked for, and its licences
+	@mkdir -p build
+	$(BIN)/pip-audit -r requirements.lock --disable-pip --progress-spinner off -f json -o build/audit.json
+	@$(BIN)/python -c "import json; found = json.load(open('build/audit.json'))['dependencies']; \
+		asked = sum('vulns' in package for package in found); \
+		print(f'{asked} of {len(found)} packages were audited' + ('' if asked else '; nobody could be asked from here'))"
+	$(BIN)/pip-licenses --format=csv --output-file=build/licences.csv
+
 types: $(INSTALLED) ## write ocms/contract_types.py from the contract
 	@mkdir -p build
 	@$(BIN)/ocms spec export ocms -o build/ocms.yaml
@@ -58,6 +66,9 @@ contract: $(INSTALLED) ## hold live servers to both contracts over HTTP; reports
 
 bench: $(INSTALLED) ## measure side by side and print the ratios
 	@$(BIN)/python -m benchmarks.bench
+
+nightly: $(INSTALLED) ## what takes hours: 100,000 generated requests for each operation, 100 kills, 10 minutes of overload
+	@OCMS_NIGHTLY=1 $(BIN)/pytest tests/faults --durations=0
 
 format: $(INSTALLED) ## put the code into its form
 	$(BIN)/ruff format .

@@ -33,7 +33,7 @@ _log = structlog.get_logger(__name__)
 def create_app(settings: Settings, now: Callable[[], datetime] = utc_now) -> ASGIApp:
     """Return the app. Raises OperatorError when the settings do not let it run safely."""
     contract = Contract.load("ocms")
-    tokens = create_verifier(settings)
+    tokens = create_verifier(settings, now)
     require_keys(settings, contract, now)
     database = open_database(settings)
     limits = Limits.of(settings)

@@ -1,6 +1,7 @@
 """Bearer tokens that a gateway forwards: JWTs, verified with the public keys that their issuer publishes."""
 
-import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import anyio
@@ -10,14 +11,15 @@ import structlog
 from anyio.to_thread import run_sync
 
 from ocms.errors import OperatorError, UnauthorizedError, UnavailableError
+from ocms.rules import utc_now
 from ocms.settings import Settings
 
 ALGORITHMS = ("RS256", "PS256", "ES256")
 """None without a signature, none whose key is a secret: a published key can be used for what it is only."""
-FRESH = 300.0
-"""Seconds until the published keys are read again."""
-PATIENCE = 30.0
-"""Seconds until they are read again because of a token whose key is not among them."""
+FRESH = timedelta(minutes=5)
+"""How long after they were read the published keys are read again."""
+PATIENCE = timedelta(seconds=30)
+"""How long after that they are read again because of a token whose key is not among them."""
 LEEWAY = 30
 """Seconds by which the clock of the issuer may differ."""
 FETCH_SECONDS = 5.0
@@ -28,10 +30,11 @@ _log = structlog.get_logger(__name__)
 class PublishedKeys:
     """The JWK set of an issuer, from a file or a web address."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, now: Callable[[], datetime]) -> None:
         self._source = source
+        self._now = now
         self._keys: dict[str | None, jwt.PyJWK] = {}
-        self._read_at = -FRESH
+        self._read_at: datetime | None = None
         self._reading = anyio.Lock()
 
     async def get(self, key_id: str | None) -> jwt.PyJWK:
@@ -53,10 +56,10 @@ class PublishedKeys:
 
     def read(self) -> None:
         """Read the keys; those of before stay where that fails."""
-        self._read_at = time.monotonic()
+        self._read_at = self._now()
         try:
             found = jwt.PyJWKSet.from_json(self._load())
-        except (OSError, httpx2.HTTPError, ValueError, jwt.PyJWTError) as error:
+        except (OSError, httpx2.HTTPError, ValueError, TypeError, AttributeError, jwt.PyJWTError) as error:
             _log.error("token_keys_not_readable", source=self._source, error=str(error))
             return
         self._keys = {key.key_id: key for key in found.keys if key.public_key_use in (None, "sig")}
@@ -65,7 +68,9 @@ class PublishedKeys:
         return len(self._keys)
 
     def _is_stale(self, key_id: str | None) -> bool:
-        age = time.monotonic() - self._read_at
+        if self._read_at is None:
+            return True
+        age = abs(self._now() - self._read_at)  # a clock that jumps back makes them old, too
         return age > FRESH or (age > PATIENCE and key_id not in self._keys)
 
     def _load(self) -> str:
@@ -77,8 +82,8 @@ class PublishedKeys:
 class TokenVerifier:
     """Tells whose a token is."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._keys = PublishedKeys(settings.token_keys)
+    def __init__(self, settings: Settings, now: Callable[[], datetime]) -> None:
+        self._keys = PublishedKeys(settings.token_keys, now)
         self._issuer, self._audience = settings.token_issuer, settings.token_audience
         self._claim = settings.token_claim
         self._callers = {claimed: caller for caller, claimed in settings.token_callers.items()}
@@ -106,7 +111,7 @@ class TokenVerifier:
         return self._callers[claimed]
 
 
-def create_verifier(settings: Settings) -> TokenVerifier | None:
+def create_verifier(settings: Settings, now: Callable[[], datetime] = utc_now) -> TokenVerifier | None:
     """Return what verifies tokens; None where none are accepted.
 
     Raises OperatorError when the settings do not say enough. Keys that cannot be read just now are no reason, unless
@@ -118,8 +123,8 @@ def create_verifier(settings: Settings) -> TokenVerifier | None:
         if not getattr(settings, name):
             raise OperatorError(f"OCMS_{name.upper()} is empty: with OCMS_TOKEN_KEYS it must be set")
     if "://" not in settings.token_keys:
-        keys = PublishedKeys(settings.token_keys)
+        keys = PublishedKeys(settings.token_keys, now)
         keys.read()
         if not keys:
             raise OperatorError(f"OCMS_TOKEN_KEYS: {settings.token_keys} is no readable file with a JWK set")
-    return TokenVerifier(settings)
+    return TokenVerifier(settings, now)

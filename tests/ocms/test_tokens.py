@@ -178,6 +178,8 @@ class Issuer:
         self.keys, self.asked, self.status = KEYS, 0, 200
 
     async def __call__(self, scope, receive, send):
+        if scope["type"] != "http":
+            raise NotImplementedError  # uvicorn asks whether there is a lifespan
         self.asked += 1
         await Response(json.dumps(self.keys), self.status)(scope, receive, send)
 
@@ -189,7 +191,7 @@ def issuer(serve, token_settings):
     return issuer
 
 
-def test_published_keys_are_fetched_once_and_a_new_one_is_found(post, issuer, monkeypatch):
+def test_published_keys_are_fetched_once_and_a_new_one_is_found(issuer, post, clock):
     operation = CONTRACT.operations["getPaymentStatus"]
     for _ in range(3):
         assert post(operation, bearer(token()))[0] == 400
@@ -199,22 +201,25 @@ def test_published_keys_are_fetched_once_and_a_new_one_is_found(post, issuer, mo
     for _ in range(3):
         assert post(operation, bearer(rotated))[0] == 401  # asked again only after a while, whoever sends what
     assert issuer.asked == 1
-    monkeypatch.setattr("ocms.tokens.PATIENCE", 0)
+    clock.move(seconds=31)
     assert post(operation, bearer(rotated))[0] == 400
     assert post(operation, bearer(token()))[0] == 401  # the old one is no longer published
-    assert issuer.asked == 3
+    assert issuer.asked == 2
+    clock.move(minutes=-10)
+    assert post(operation, bearer(rotated))[0] == 400
+    assert issuer.asked == 3  # a clock that jumps back does not keep old keys for ever
 
 
-def test_an_issuer_that_is_away_is_503_at_first_and_no_matter_later(post, issuer, monkeypatch, logs):
+def test_an_issuer_that_is_away_is_503_at_first_and_no_matter_later(issuer, post, clock, logs):
     operation = CONTRACT.operations["getPaymentStatus"]
     issuer.status = 500
     assert post(operation, bearer(token())) == (503, "OCMS-5000")
     assert logs("token_keys_not_readable")
-    monkeypatch.setattr("ocms.tokens.PATIENCE", 0)
+    clock.move(seconds=31)
     issuer.status = 200
     assert post(operation, bearer(token()))[0] == 400
     issuer.status = 500
-    monkeypatch.setattr("ocms.tokens.FRESH", 0)
+    clock.move(minutes=6)
     assert post(operation, bearer(token()))[0] == 400
 
 
@@ -225,7 +230,7 @@ def test_half_a_setting_stops_the_start(make_settings, token_settings, name):
         create_app(settings)
 
 
-@pytest.mark.parametrize("text", ["", "{}", "no JSON", '{"keys": []}', '{"keys": [{"kty": "oct", "k": "x"}]}', None])
+@pytest.mark.parametrize("text", ["", "{}", "no JSON", "[]", '{"keys": 1}', '{"keys": []}', '{"keys": [{"kty": "oct", "k": "x"}]}', None])
 def test_a_file_without_usable_keys_stops_the_start(make_settings, token_settings, tmp_path, text):
     file = tmp_path / "bad.json"
     if text is not None:
