@@ -7,6 +7,7 @@ from contextlib import suppress
 from decimal import Decimal
 
 import httpx2
+import pytest
 from fixtures.effort import effort
 
 from db import tables
@@ -42,6 +43,7 @@ class Sender(threading.Thread):
         return {"notice_no": notice_no, "amount_payable": self.sent, "payment_allowance": str(self.sent)}
 
 
+@pytest.mark.timeout(effort(600, 3_600))
 def test_killed_at_random_nothing_acknowledged_is_lost_and_nothing_is_half_written(replica, seeded, rows):
     numbers, server, chance = seeded(CLIENTS * NOTICES), replica(), random.Random(7)
     senders = [Sender(server, numbers[n::CLIENTS]) for n in range(CLIENTS)]

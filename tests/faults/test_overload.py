@@ -4,6 +4,7 @@ import json
 import threading
 import time
 
+import pytest
 from fixtures.effort import effort
 from fixtures.open_loop import offer
 from fixtures.sockets import Connection, head, request
@@ -30,7 +31,8 @@ def sustainable_rate(replica, data, seconds=3, callers=4):
     return sum(counts) / seconds
 
 
-def test_twice_the_load_it_can_take(replica, seeded, record_property):
+@pytest.mark.timeout(effort(600, 3_600))
+def test_twice_the_load_it_can_take(replica, seeded):
     body = json.dumps({"notice_nos": seeded(300)}).encode()
     data, server = request(body), replica(OCMS_MAX_WAIT=str(WAIT))
     rate = sustainable_rate(server, data)
@@ -40,8 +42,7 @@ def test_twice_the_load_it_can_take(replica, seeded, record_property):
     assert len(outcomes[200]) > rate * SECONDS / 10
     assert len(outcomes[503]) > 0
     p99 = sorted(outcomes[200])[int(len(outcomes[200]) * 0.99)]
-    told = f"{rate:.0f} calls/s; of twice that { ({s: len(t) for s, t in outcomes.items()}) }, p99 {p99:.2f} s"
-    record_property("overload", told)
+    print(f"{rate:.0f} calls/s; of twice that { ({s: len(t) for s, t in outcomes.items()}) }, p99 {p99:.2f} s")  # noqa: T201
     assert p99 < WAIT + 3  # what it waits for and works, on a machine that does other things as well
     assert server.recovers(5)
     assert server.memory() < before + 100

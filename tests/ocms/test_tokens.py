@@ -230,7 +230,9 @@ def test_half_a_setting_stops_the_start(make_settings, token_settings, name):
         create_app(settings)
 
 
-@pytest.mark.parametrize("text", ["", "{}", "no JSON", "[]", '{"keys": 1}', '{"keys": []}', '{"keys": [{"kty": "oct", "k": "x"}]}', None])
+@pytest.mark.parametrize(
+    "text", ["", "{}", "no JSON", "[]", '{"keys": 1}', '{"keys": []}', '{"keys": [{"kty": "oct", "k": "x"}]}', None]
+)
 def test_a_file_without_usable_keys_stops_the_start(make_settings, token_settings, tmp_path, text):
     file = tmp_path / "bad.json"
     if text is not None:
