@@ -1,10 +1,10 @@
 """Whatever arrives, the answer is the one error body with its proper status."""
 
-import contextlib
 import gzip
 import json
 import socket
 import threading
+from datetime import UTC, datetime
 
 import httpx2
 import pytest
@@ -158,15 +158,6 @@ def test_an_unknown_method_is_a_wrong_one(cas, method):
     assert b"OCMS-4000" in answer
 
 
-def test_headers_without_end_are_refused(cas):
-    with socket.create_connection((cas.base_url.host, cas.base_url.port)) as caller:
-        with contextlib.suppress(ConnectionError):
-            caller.sendall(b"POST / HTTP/1.1\r\nX-Filler: " + b"x" * 10_000_000)
-        with contextlib.suppress(ConnectionError):
-            assert caller.recv(65536).startswith(b"HTTP/1.1 400")
-    assert cas.call("getPaymentStatus", {"notice_nos": ["N1"]}).status_code == 200
-
-
 @pytest.mark.parametrize("path", ["/", "/v1", "/v1/", "/v1/getPaymentStatus/", "/V1/getPaymentStatus", "//", "/v1/x"])
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "PATCH"])
 def test_a_path_that_does_not_exist_is_not_found(cas, method, path):
@@ -244,15 +235,18 @@ def test_each_call_is_logged_in_one_line_without_key_and_body(cas, logs):
 
 
 def test_an_unexpected_error_is_logged_with_its_trace_and_without_keys(serve, make_settings, logs):
-    def broken_clock():
-        raise ZeroDivisionError("the clock is broken")
+    broken = []
 
-    url = serve(create_app(make_settings(), broken_clock))
+    def clock():
+        return datetime(2026, 6, 30, tzinfo=UTC) if not broken else 1 / 0
+
+    url = serve(create_app(make_settings(), clock))
+    broken.append("the clock")
     batch = [{"notice_no": "N1", "atoms_flag": "Y"}]
     answer = httpx2.post(f"{url}/v1/updateCourtNotices", json=batch, headers={"X-API-Key": CAS_KEY})
     data = assert_error(answer, 500, "OCMS-5000")
     assert data["message"] == "Something went wrong. Please try again later."
-    assert "clock" not in answer.text
+    assert "division" not in answer.text
     (line,) = logs("unexpected_error")
     assert "ZeroDivisionError" in json.dumps(line)
     assert CAS_KEY not in logs.text()

@@ -127,9 +127,10 @@ def test_a_token_is_taken_for_the_operations_of_its_caller_only(post, operation)
 
 
 @OPERATIONS
-@pytest.mark.parametrize("defect", DEFECTS)
-def test_a_token_with_a_defect_is_refused(post, operation, defect):
-    assert post(operation, bearer(DEFECTS[defect]())) == (401, "OCMS-4001")
+def test_a_token_with_a_defect_is_refused(post, operation, subtests):
+    for defect, make in DEFECTS.items():
+        with subtests.test(defect):
+            assert post(operation, bearer(make())) == (401, "OCMS-4001")
 
 
 @OPERATIONS
