@@ -49,9 +49,7 @@ class ApiKey:
         """Read CALLER:HASH or CALLER:HASH:YYYY-MM-DD. Raises ValueError when it is not of that form."""
         match = re.fullmatch(r"([A-Z][A-Z0-9_]{0,49}):([0-9a-f]{64})(?::(\d{4}-\d\d-\d\d))?", text.strip())
         if not match:
-            raise ValueError(
-                "must be CALLER:HASH,CALLER:HASH:YYYY-MM-DD with hashes as printed by 'ocms keys create CALLER'"
-            )
+            raise ValueError("must be CALLER:HASH,CALLER:HASH:YYYY-MM-DD, with hashes from 'ocms keys create CALLER'")
         caller, hashed, last_day = match.groups()
         return cls(caller, hashed, date.fromisoformat(last_day) if last_day else None)
 

@@ -4,6 +4,7 @@ Schemathesis holds the operations to the contract in tests/contract; here is wha
 """
 
 import json
+import time
 
 import pytest
 from fixtures.effort import NIGHTLY, effort
@@ -88,17 +89,26 @@ def requests(draw, operation):
 
 
 class Caller:
-    """Sends one request after the other, on one connection as long as it lasts."""
+    """Sends one request after the other, on one connection as long as it lasts; an idle one the server closes."""
+
+    IDLE = 2
 
     def __init__(self, port):
         self._address = ("127.0.0.1", port)
-        self._connection = Connection(self._address)
+        self._connect()
+
+    def _connect(self):
+        self._connection, self._used = Connection(self._address), time.monotonic()
 
     def call(self, data):
+        if time.monotonic() - self._used > self.IDLE:
+            self.close()
+            self._connect()
         answer = self._connection.send(data).answer()
+        self._used = time.monotonic()
         if answer is None or answer.headers.get("connection") == "close":
             self.close()
-            self._connection = Connection(self._address)
+            self._connect()
         return answer
 
     def close(self):

@@ -129,6 +129,7 @@ def test_each_error_class_has_the_code_of_its_schema():
         "BatchError": "OCMS-4022",
         "ServerError": "OCMS-5000",
         "UnavailableError": "OCMS-5000",
+        "BusyError": "OCMS-5000",
         "DatabaseError": "OCMS-5000",
         "DuplicateKeyError": "OCMS-5000",
         "TransactionLostError": "OCMS-5000",

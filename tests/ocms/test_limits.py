@@ -67,6 +67,20 @@ def test_a_body_can_be_limited_further_than_by_the_contract(connect_to):
     assert (answer.status, answer.code) == (413, "OCMS-4000")
 
 
+@pytest.mark.parametrize("operation", ["getPaymentStatus", "updateCourtNotices", "getNoticeUpdate"])
+def test_a_body_that_does_not_come_in_time_is_408(callers, operation):
+    def drip():
+        yield b'{"notice_nos": '
+        time.sleep(1.5)
+        yield b'["N1"]}'
+
+    cas, plus = callers(body_timeout=0.5)
+    client = plus if operation == "getNoticeUpdate" else cas
+    answer = client.post(f"/v1/{operation}", content=drip())
+    assert (answer.status_code, answer.headers["Connection"]) == (408, "close")
+    assert answer.json()["data"]["errors"] == [{"field": "", "message": "Request Timeout"}]
+
+
 def test_a_caller_too_many_is_503_until_another_one_leaves(connect_to):
     connect = connect_to(max_connections=3)
     some = [connect() for _ in range(3)]

@@ -16,7 +16,7 @@ from ocms.settings import Settings, load_settings
         (
             "OCMS_API_KEYS",
             "CAS",
-            "OCMS_API_KEYS must be CALLER:HASH,CALLER:HASH as printed by 'ocms keys create CALLER'",
+            "OCMS_API_KEYS must be CALLER:HASH,CALLER:HASH:YYYY-MM-DD, with hashes from 'ocms keys create CALLER'",
         ),
         ("OCMS_API_KEYS", "cas:" + "0" * 64, "OCMS_API_KEYS must be CALLER:HASH"),
         ("OCMS_CAS_URL", "cas.example.gov.sg", "OCMS_CAS_URL must be a web address such as https://cas.example.gov.sg"),
