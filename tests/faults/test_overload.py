@@ -38,12 +38,12 @@ def test_twice_the_load_it_can_take(replica, seeded):
     rate = sustainable_rate(server, data)
     before = server.memory()
     outcomes = offer(server.port, data, 2 * rate, SECONDS)
-    assert outcomes.keys() <= {200, 503}
-    assert len(outcomes[200]) > rate * SECONDS / 10
-    assert len(outcomes[503]) > 0
     p99 = sorted(outcomes[200])[int(len(outcomes[200]) * 0.99)]
-    print(f"{rate:.0f} calls/s; of twice that { ({s: len(t) for s, t in outcomes.items()}) }, p99 {p99:.2f} s")  # noqa: T201
-    assert p99 < WAIT + 3  # what it waits for and works, on a machine that does other things as well
+    told = ", ".join(f"{status}: {len(taken)}" for status, taken in sorted(outcomes.items()))
+    print(f"{rate:.0f} calls/s sustained; of twice that {told}; p99 of the served ones {p99:.2f} s")  # noqa: T201
+    assert outcomes.keys() == {200, 503}
+    assert len(outcomes[200]) > rate * SECONDS / 10
+    assert p99 < WAIT + 5  # it waits, it works, and the machine does other things as well
     assert server.recovers(5)
     assert server.memory() < before + 100
 
