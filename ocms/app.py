@@ -52,11 +52,12 @@ def create_app(settings: Settings, now: Callable[[], datetime] = utc_now) -> ASG
         limits=limits,
         validate_responses=settings.validate_responses,
     )
-    if settings.cors_origins:
-        app = CORSMiddleware(app, settings.cors_origins, ["POST"], ["*"], expose_headers=[CORRELATION_HEADER])
     if settings.trusted_proxies:
         app = ProxyHeadersMiddleware(app, settings.trusted_proxies)  # type: ignore[assignment, arg-type]  # ASGI by other names
-    return Envelope(app, contract, limits.wait)
+    app = Envelope(app, contract, limits.wait)
+    if settings.cors_origins:  # outermost, so that a page can read the errors, too
+        app = CORSMiddleware(app, settings.cors_origins, ["POST"], ["*"], expose_headers=[CORRELATION_HEADER])
+    return app
 
 
 def create_app_from_environment() -> ASGIApp:

@@ -17,13 +17,13 @@ T = TypeVar("T")
 class Limits:
     """The limits of a worker; times are seconds. `ocms/settings.py` describes each."""
 
-    connections: int = 2000
-    requests: int = 40
-    waiting: int = 400
-    wait: float = 1.0
-    request_time: float = 60.0
-    body_time: float = 30.0
-    body_bytes: int | None = None
+    connections: int
+    requests: int
+    waiting: int
+    wait: float
+    request_time: float
+    body_time: float
+    body_bytes: int | None
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -39,7 +39,8 @@ class Limits:
         )
 
 
-DEFAULT = Limits()
+DEFAULT = Limits.of(Settings.model_construct())
+"""The limits where there are no settings, as for the mock CAS."""
 
 
 class Gate:
@@ -53,7 +54,7 @@ class Gate:
     async def serve(self, work: Callable[[], Awaitable[T]]) -> T:
         """Await what serves a call. Raises BusyError when there is no room, or when it takes too long.
 
-        What is being written is finished first, so that no caller gets an error for what comes true later.
+        What is being written is finished first, so that a time limit is no error for what comes true later.
         """
         await self._enter()
         try:

@@ -25,8 +25,10 @@ _log = structlog.get_logger(__name__)
 
 SHUTDOWN_SECONDS = 3
 """How long requests in flight may take when the server stops."""
-OTHER_FILES = 200
-"""What a worker opens besides the connections of callers: the database, the log, the loop."""
+BACKLOG = 512
+"""How many callers may wait to be connected, and how many a worker takes on in one turn."""
+OTHER_FILES = 200 + BACKLOG
+"""What a worker opens besides: the database, the log, the loop, and callers that it is just refusing."""
 
 
 class Tls(NamedTuple):
@@ -109,6 +111,7 @@ def server_config(app: ASGIApp | str, workers: int = 1, *, limits: Limits = DEFA
         access_log=False,
         server_header=False,
         ws="none",
+        backlog=BACKLOG,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         **options,
     )
@@ -144,7 +147,7 @@ def listen(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-        listener.listen(2048)
+        listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         advice = "; choose another port" if error.errno in (errno.EADDRINUSE, errno.EACCES) else ""

@@ -15,6 +15,8 @@ from ocms.errors import OperatorError
 from ocms.keys import ApiKey
 
 LAST_PORT = 65535
+THREADS = 40
+"""The threads of anyio, and the connections of `db.engine.POOL`."""
 
 
 def _clock(text: str) -> time:
@@ -126,8 +128,8 @@ class Settings(BaseSettings):
     """What the claim is for each caller, as CALLER:CLAIM,CALLER:CLAIM."""
     max_connections: Annotated[int, Field(ge=1)] = 2000
     """How many callers may be connected to a worker; a call of a further one is answered 503."""
-    max_requests: Annotated[int, Field(ge=1)] = 40
-    """How many calls a worker serves at a time."""
+    max_requests: Annotated[int, Field(ge=1, le=THREADS)] = THREADS
+    """How many calls a worker serves at a time, at most as many as it has threads and database connections."""
     max_waiting: Annotated[int, Field(ge=0)] = 400
     """How many more calls may wait for that."""
     max_wait: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0

@@ -42,8 +42,8 @@ class PublishedKeys:
 
         Raises jwt.InvalidKeyError when there is no such key, and UnavailableError when none could be read.
         """
-        if self._is_stale(key_id):
-            async with self._reading:
+        if not self._keys or self._is_stale(key_id):
+            async with self._reading:  # where there are no keys yet, all wait for the first ones
                 if self._is_stale(key_id):
                     await run_sync(self.read)
         if not self._keys:

@@ -77,12 +77,13 @@ def test_a_full_disk_is_503_and_what_was_acknowledged_stays(small_disk, database
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_server_that_is_stopped_answers_each_call_that_it_has(replica, seeded, rows, workers):
     numbers, server = seeded(400), replica(workers=workers)
-    answers, ready = [], threading.Barrier(21)
+    answers, ready = [], threading.Barrier(21, timeout=30)
 
     def call(number):
         mine = numbers[number * 20 : number * 20 + 20]
         body = repr(batch(mine, number + 1)).replace("'", '"').encode()
         with Connection(("127.0.0.1", server.port)) as connection:
+            assert connection.send(request()).answer().status == 200  # so that it is connected
             ready.wait()
             connection.send(request(body, path="/v1/updateCourtNotices"))
             ready.wait()

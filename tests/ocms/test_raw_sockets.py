@@ -214,10 +214,10 @@ def test_a_caller_that_drips_is_cut_all_the_same(connect_to):
     assert time.monotonic() - begun < 10
 
 
-def test_a_caller_that_does_not_read_is_cut(connect_to, add_notice):
+def test_a_caller_that_does_not_read_is_cut(connect_to):
     numbers = [f"N{n:049}" for n in range(10_000)]
     body = json.dumps({"notice_nos": numbers}).encode()
-    connect = connect_to(body_timeout=1, validate_responses=False)
+    connect = connect_to(body_timeout=1)
     connection = connect()
     begun = time.monotonic()
     with pytest.raises((ConnectionError, TimeoutError)):
@@ -226,3 +226,32 @@ def test_a_caller_that_does_not_read_is_cut(connect_to, add_notice):
             connection.send(request(body))
             time.sleep(0.2)
     assert time.monotonic() - begun < 15
+
+
+def test_what_follows_the_last_call_of_a_connection_does_not_take_its_answer(connect_to):
+    connection = connect_to()().send(request(BODY, "Connection: close") + b"\r\n")
+    assert connection.answer().status == 200
+    assert connection.is_closed()
+
+
+def test_a_late_body_of_a_refused_call_is_no_part_of_the_next_one(connect_to):
+    connection = connect_to(body_timeout=2)()
+    assert connection.send(head(f"Content-Length: {len(BODY)}", key="wrong")).answer().status == 401
+    time.sleep(0.2)
+    connection.send(BODY)
+    time.sleep(1.5)
+    whole = request()
+    connection.send(whole[:-5])
+    time.sleep(1.5)  # longer than the time of a body since the first call, not since this one
+    assert connection.send(whole[-5:]).answer().status == 200
+
+
+def test_the_smallest_chunks_hold_nobody_up(connect_to):
+    connect = connect_to(body_timeout=2)
+    attacker, other = connect(), connect()
+    attacker.send(head(CHUNKED, key="wrong") + b"1\r\nx\r\n" * 40_000)
+    begun, calls = time.monotonic(), 0
+    while time.monotonic() - begun < 1:
+        assert other.send(request()).answer().status == 200
+        calls += 1
+    assert calls > 3  # of a second; it was one when all was read at once

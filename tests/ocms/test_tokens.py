@@ -1,9 +1,11 @@
 """Bearer tokens: what a gateway forwards is believed only when the issuer has signed it for us."""
 
+import asyncio
 import base64
 import hashlib
 import hmac
 import json
+import threading
 import time
 
 import jwt
@@ -176,12 +178,13 @@ class Issuer:
     """An issuer that publishes its keys on a real socket, counts who asks, and can fail."""
 
     def __init__(self):
-        self.keys, self.asked, self.status = KEYS, 0, 200
+        self.keys, self.asked, self.status, self.wait = KEYS, 0, 200, 0
 
     async def __call__(self, scope, receive, send):
         if scope["type"] != "http":
             raise NotImplementedError  # uvicorn asks whether there is a lifespan
         self.asked += 1
+        await asyncio.sleep(self.wait)
         await Response(json.dumps(self.keys), self.status)(scope, receive, send)
 
 
@@ -209,6 +212,25 @@ def test_published_keys_are_fetched_once_and_a_new_one_is_found(issuer, post, cl
     clock.move(minutes=-10)
     assert post(operation, bearer(rotated))[0] == 400
     assert issuer.asked == 3  # a clock that jumps back does not keep old keys for ever
+
+
+def test_all_first_calls_wait_for_the_keys(issuer, callers, token_settings):
+    issuer.wait = 0.5
+    client, _ = callers(**token_settings)
+    del client.headers["X-API-Key"]
+    good, statuses = bearer(token()), []
+
+    def call():
+        statuses.append(client.post("/v1/getPaymentStatus", content=b"{", headers=[good]).status_code)
+
+    threads = [threading.Thread(target=call) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+        time.sleep(0.05)
+    for thread in threads:
+        thread.join()
+    assert statuses == [400] * 5
+    assert issuer.asked == 1
 
 
 def test_an_issuer_that_is_away_is_503_at_first_and_no_matter_later(issuer, post, clock, logs):

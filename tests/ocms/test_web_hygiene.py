@@ -50,9 +50,11 @@ def test_no_page_of_another_origin_may_call_unless_it_is_set(callers):
     assert preflight(closed, ORIGIN).status_code == 405
     assert preflight(opened, ORIGIN).headers["Access-Control-Allow-Origin"] == ORIGIN
     assert "Access-Control-Allow-Origin" not in preflight(opened, "https://other.test").headers
-    answer = opened.post("/v1/getPaymentStatus", json=BODY, headers={"Origin": ORIGIN})
-    assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
-    assert "Access-Control-Allow-Credentials" not in answer.headers
+    for headers, status in (({}, 200), ({"X-API-Key": "wrong"}, 401)):
+        answer = opened.post("/v1/getPaymentStatus", json=BODY, headers={"Origin": ORIGIN} | headers)
+        assert answer.status_code == status
+        assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
+        assert "Access-Control-Allow-Credentials" not in answer.headers
 
 
 @pytest.mark.parametrize(
