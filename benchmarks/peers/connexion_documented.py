@@ -20,7 +20,7 @@ from benchmarks.peers.models import SINGAPORE, CasEmcons, CourtCase, Dayend, Det
 
 CONTRACT = yaml.safe_load((Path(__file__).parents[2] / "openapi" / "ocms.yaml").read_text())
 BATCH = CONTRACT["components"]["schemas"]["CourtNoticeBatch"]
-KEYS = dict(pair.split(":")[::-1] for pair in os.environ["OCMS_API_KEYS"].split(","))
+KEYS = dict(pair.split(":")[::-1] for pair in os.environ["PEER_API_KEYS"].split(","))
 OF_NOTICE = (
     *("notice_no", "last_processing_stage", "last_processing_date", "next_processing_stage", "suspension_type"),
     *("crs_reason_of_suspension", "epr_reason_of_suspension", "payment_status", "amount_payable", "amount_paid"),

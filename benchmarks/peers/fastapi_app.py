@@ -106,7 +106,7 @@ class CourtNotice(BaseModel):
         return self
 
 
-keys = dict(pair.split(":")[::-1] for pair in os.environ["OCMS_API_KEYS"].split(","))
+keys = dict(pair.split(":")[::-1] for pair in os.environ["PEER_API_KEYS"].split(","))
 app = FastAPI()
 
 

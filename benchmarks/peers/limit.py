@@ -55,7 +55,7 @@ DETAIL = ("last_eburar_update", "payment_allowance_flag")
 OF_DETAIL = {"emcons_flag", "payment_allowance_flag", "court_payment_due_date", "last_eburar_update"}
 CALLERS = {"getPaymentStatus": "CAS", "updateCourtNotices": "CAS", "getNoticeUpdate": "PLUS"}
 UNKNOWN = {"appCode": "OCMS-4004", "message": "One or more notice numbers could not be found."}
-KEYS = dict(pair.split(":")[::-1] for pair in os.environ["OCMS_API_KEYS"].split(","))
+KEYS = dict(pair.split(":")[::-1] for pair in os.environ["PEER_API_KEYS"].split(","))
 DECODE_QUERY = msgspec.json.Decoder(NoticeQuery).decode
 DECODE_BATCH = msgspec.json.Decoder(list[Any], float_hook=Decimal).decode
 ENCODE = msgspec.json.Encoder(decimal_format="number").encode

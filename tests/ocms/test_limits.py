@@ -99,7 +99,7 @@ def test_a_caller_too_many_is_503_until_another_one_leaves(connect_to):
     for connection in some:
         assert connection.send(request()).answer().status == 200
     one_more = connect()
-    answer = one_more.send(request()).answer()
+    answer = one_more.answer()  # at once: it may never ask
     assert (answer.status, answer.headers["connection"]) == (503, "close")
     assert one_more.is_closed()
     for connection in some:
