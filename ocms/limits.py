@@ -58,12 +58,11 @@ class Gate:
         """
         await self._enter()
         try:
-            with anyio.fail_after(self._limits.request_time):
+            with anyio.CancelScope(deadline=anyio.current_time() + self._limits.request_time):
                 return await work()
-        except TimeoutError:
-            raise BusyError(f"a call took longer than {self._limits.request_time:g} s") from None
         finally:
             self._places.release()
+        raise BusyError(f"a call took longer than {self._limits.request_time:g} s")
 
     async def _enter(self) -> None:
         with suppress(anyio.WouldBlock):

@@ -20,8 +20,6 @@ REFUSED, ARRIVED, CLOSING = "refused", "arrived", "closing"
 is closed after the answer."""
 LOOK = 1.0
 """Seconds between two looks at how long a connection has waited."""
-GRACE = 2.0
-"""Seconds that the app has to answer a caller who took too long, before the connection is cut."""
 LAST_CALL = 0.5
 """Seconds in which a request that is on its way may still come when the server stops."""
 TIMEOUT = 408
@@ -170,10 +168,10 @@ class Protocol(H11Protocol, asyncio.BufferedProtocol):
             self.transport.abort()
         elif self._begun is None or now - self._begun <= limit:
             return
-        elif self.conn.their_state is h11.IDLE and self.conn.trailing_data[0]:
-            self._refuse(InvalidRequestError("the head of a request did not come", status=TIMEOUT))
-        elif self.conn.their_state is h11.IDLE or now - self._begun > limit + GRACE:
-            self.transport.abort()  # of a late body the app tells, as long as it waits for it
+        elif self.conn.their_state is h11.IDLE and not self.conn.trailing_data[0]:
+            self.transport.abort()  # there is nothing to answer
+        else:
+            self._refuse(InvalidRequestError("the request did not come in time", status=TIMEOUT))
 
     @property
     def _running(self) -> bool:

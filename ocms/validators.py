@@ -1,10 +1,7 @@
 """Connexion's validators, compiled: it builds one for each request, and these only look up what is ready."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-import anyio
 from connexion.exceptions import NonConformingResponse
 from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
@@ -12,7 +9,7 @@ from starlette.types import Message, Receive, Scope, Send
 from ocms.contract import Contract, Operation
 from ocms.errors import InvalidRequestError
 from ocms.limits import Limits
-from ocms.protocol import CLOSING, REFUSED
+from ocms.protocol import REFUSED
 from ocms.validation import parse_json
 
 
@@ -54,30 +51,19 @@ class BodyValidator:
     async def _read(self, receive: Receive, scope: Scope, max_bytes: int) -> bytes:
         max_bytes = min(max_bytes, self._limits.body_bytes or max_bytes)
         chunks, size, more = [], 0, True
-        with _within(self._limits.body_time, scope):
-            while more:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise InvalidRequestError("the caller hung up before the end of the body")
-                if error := scope["state"].get(REFUSED):
-                    raise error
-                chunk = message.get("body", b"")
-                size += len(chunk)
-                if size > max_bytes:
-                    raise InvalidRequestError(status=413)
-                chunks.append(chunk)
-                more = message.get("more_body", False)
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise InvalidRequestError("the caller hung up before the end of the body")
+            if error := scope["state"].get(REFUSED):  # such as a body that does not come in time
+                raise error
+            chunk = message.get("body", b"")
+            size += len(chunk)
+            if size > max_bytes:
+                raise InvalidRequestError(status=413)
+            chunks.append(chunk)
+            more = message.get("more_body", False)
         return b"".join(chunks)
-
-
-@contextmanager
-def _within(seconds: float, scope: Scope) -> Iterator[None]:
-    try:
-        with anyio.fail_after(seconds):
-            yield
-    except TimeoutError:
-        scope["state"][CLOSING] = True
-        raise InvalidRequestError("the body did not come", status=408) from None
 
 
 class AnswerValidator:

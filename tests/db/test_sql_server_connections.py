@@ -1,6 +1,7 @@
 """What goes wrong between the service and SQL Server, with real drivers: each has one clear line and HTTP 503."""
 
 import socket
+import time
 
 import httpx2
 import pytest
@@ -96,6 +97,23 @@ def test_an_accident_is_one_clear_line_and_503(server_url, tds, silent_port, acc
     assert int(answer.headers["Retry-After"]) >= 1
     assert answer.json()["data"]["message"] == "Something went wrong. Please try again later."
     assert "secret" not in logs.text()
+
+
+def test_a_read_that_takes_too_long_is_given_up(server_url, tds, serve, make_settings, logs):
+    settings = make_settings(
+        database_url=hanging_statement(server_url, tds, None), database_timeout=3, request_timeout=0.3
+    )
+    begun = time.monotonic()
+    answer = httpx2.post(
+        f"{serve(create_app(settings))}/v1/getPaymentStatus",
+        json={"notice_nos": ["N1"]},
+        headers={"X-API-Key": CAS_KEY},
+        timeout=30,
+    )
+    assert answer.status_code == 503
+    assert time.monotonic() - begun < 2.5  # which the statement would take
+    httpx2.get(str(answer.url.join("/openapi.json")))  # a call is logged after its answer, and before the next one
+    assert logs("call")[0]["reason"] == "a call took longer than 0.3 s"
 
 
 def test_a_command_says_it_in_one_line(ocms, server_url, tds):
