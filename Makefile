@@ -37,13 +37,7 @@ check: $(INSTALLED) $(TOOLS) ## format, lint, types, layers, spec lint
 	done
 
 audit: $(INSTALLED) ## known vulnerabilities of what is installed, as far as they can be asked for, and its licences
-	@mkdir -p build
-	@rm -f build/audit.json
-	@$(BIN)/pip-audit -r requirements.lock --disable-pip --progress-spinner off -f json -o build/audit.json || \
-		{ test ! -s build/audit.json && echo '{"dependencies": []}' > build/audit.json; }
-	@$(BIN)/python -c "import json; found = json.load(open('build/audit.json'))['dependencies']; \
-		asked = sum('vulns' in package for package in found); \
-		print(f'{asked} of {len(found)} packages were audited' + ('' if asked else ': nobody could be asked from here'))"
+	@$(BIN)/python .ci/audit.py
 	$(BIN)/pip-licenses --format=csv --output-file=build/licences.csv
 
 types: $(INSTALLED) ## write ocms/contract_types.py from the contract
