@@ -4,7 +4,7 @@ import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from starlette.middleware.cors import CORSMiddleware
@@ -25,7 +25,9 @@ from ocms.pages import contract_pages
 from ocms.rules import business_date, utc_now
 from ocms.security import Credentials
 from ocms.settings import Settings, load_settings
-from ocms.tokens import create_verifier
+
+if TYPE_CHECKING:
+    from ocms.tokens import TokenVerifier
 
 _log = structlog.get_logger(__name__)
 
@@ -33,7 +35,7 @@ _log = structlog.get_logger(__name__)
 def create_app(settings: Settings, now: Callable[[], datetime] = utc_now) -> ASGIApp:
     """Return the app. Raises OperatorError when the settings do not let it run safely."""
     contract = Contract.load("ocms")
-    tokens = create_verifier(settings, now)
+    tokens = _create_verifier(settings, now)
     require_keys(settings, contract, now)
     database = open_database(settings)
     limits = Limits.of(settings)
@@ -58,6 +60,14 @@ def create_app(settings: Settings, now: Callable[[], datetime] = utc_now) -> ASG
     if settings.cors_origins:  # outermost, so that a page can read the errors, too
         app = CORSMiddleware(app, settings.cors_origins, ["POST"], ["*"], expose_headers=[CORRELATION_HEADER])
     return app
+
+
+def _create_verifier(settings: Settings, now: Callable[[], datetime]) -> "TokenVerifier | None":
+    if not settings.token_keys:
+        return None
+    from ocms.tokens import create_verifier  # noqa: PLC0415  # cryptography takes a tenth of a second of the start
+
+    return create_verifier(settings, now)
 
 
 def create_app_from_environment() -> ASGIApp:

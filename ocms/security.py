@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from connexion.lifecycle import ConnexionRequest
 from connexion.security import NO_VALUE, ApiKeySecurityHandler, BearerSecurityHandler
@@ -10,7 +10,9 @@ from connexion.security import NO_VALUE, ApiKeySecurityHandler, BearerSecurityHa
 from ocms.contract import EXTENSION
 from ocms.errors import ForbiddenError, UnauthorizedError
 from ocms.keys import KeyRing
-from ocms.tokens import TokenVerifier
+
+if TYPE_CHECKING:
+    from ocms.tokens import TokenVerifier  # which imports cryptography
 
 Schema = dict[str, Any]
 
@@ -20,7 +22,7 @@ class Credentials:
     """What callers identify themselves by: keys, and tokens where they are accepted."""
 
     keys: KeyRing
-    tokens: TokenVerifier | None = None
+    tokens: "TokenVerifier | None" = None
 
     def handlers(self) -> dict[str, Callable[[], Any]]:
         """Return the handler of each kind of security scheme, as connexion takes them."""

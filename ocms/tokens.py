@@ -11,7 +11,6 @@ import structlog
 from anyio.to_thread import run_sync
 
 from ocms.errors import OperatorError, UnauthorizedError, UnavailableError
-from ocms.rules import utc_now
 from ocms.settings import Settings
 
 ALGORITHMS = ("RS256", "PS256", "ES256")
@@ -111,14 +110,12 @@ class TokenVerifier:
         return self._callers[claimed]
 
 
-def create_verifier(settings: Settings, now: Callable[[], datetime] = utc_now) -> TokenVerifier | None:
-    """Return what verifies tokens; None where none are accepted.
+def create_verifier(settings: Settings, now: Callable[[], datetime]) -> TokenVerifier:
+    """Return what verifies tokens.
 
     Raises OperatorError when the settings do not say enough. Keys that cannot be read just now are no reason, unless
     they are in a file: they are read again when they are needed.
     """
-    if not settings.token_keys:
-        return None
     for name in ("token_issuer", "token_audience", "token_callers"):
         if not getattr(settings, name):
             raise OperatorError(f"OCMS_{name.upper()} is empty: with OCMS_TOKEN_KEYS it must be set")
