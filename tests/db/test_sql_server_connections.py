@@ -21,6 +21,11 @@ def read(database):
     return database.read(notices.list_payment_statuses, ["N1"])[0]
 
 
+def ask(url):
+    asked, key = {"notice_nos": ["N1"]}, {"X-API-Key": CAS_KEY}
+    return httpx2.post(f"{url}/v1/getPaymentStatus", json=asked, headers=key, timeout=30)
+
+
 @pytest.fixture
 def silent_port():
     """A server that accepts connections and says nothing."""
@@ -87,12 +92,7 @@ def test_an_accident_is_one_clear_line_and_503(server_url, tds, silent_port, acc
     assert ACCIDENTS[accident] in text
     assert "\n" not in text
     assert "secret" not in text
-    answer = httpx2.post(
-        f"{serve(create_app(settings))}/v1/getPaymentStatus",
-        json={"notice_nos": ["N1"]},
-        headers={"X-API-Key": CAS_KEY},
-        timeout=30,
-    )
+    answer = ask(serve(create_app(settings)))
     assert answer.status_code == 503
     assert int(answer.headers["Retry-After"]) >= 1
     assert answer.json()["data"]["message"] == "Something went wrong. Please try again later."
@@ -104,12 +104,7 @@ def test_a_read_that_takes_too_long_is_given_up(server_url, tds, serve, make_set
         database_url=hanging_statement(server_url, tds, None), database_timeout=3, request_timeout=0.3
     )
     begun = time.monotonic()
-    answer = httpx2.post(
-        f"{serve(create_app(settings))}/v1/getPaymentStatus",
-        json={"notice_nos": ["N1"]},
-        headers={"X-API-Key": CAS_KEY},
-        timeout=30,
-    )
+    answer = ask(serve(create_app(settings)))
     assert answer.status_code == 503
     assert time.monotonic() - begun < 2.5  # which the statement would take
     httpx2.get(str(answer.url.join("/openapi.json")))  # a call is logged after its answer, and before the next one
