@@ -24,8 +24,8 @@ from benchmarks.report import Ratio
 from benchmarks.servers import OURS, Server, environment, fill
 from db import migration
 from db.engine import connect
-from db.sample_data import vehicles
 from db.vip_vehicles import count_vip_vehicles
+from ocms.mock_cas.vehicles import vehicles
 
 VEHICLES, FEWER = 1_000_000, 100_000
 NOTICES = 100_000

@@ -2,7 +2,7 @@
 
 import sys
 
-from ocms.server import serve
+from ocms.web.server import serve
 
 if __name__ == "__main__":
     factory, port, workers = sys.argv[1:]

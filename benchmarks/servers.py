@@ -14,8 +14,8 @@ from db import migration
 from db.dayend import set_dayend_flag
 from db.engine import connect
 from db.sample_data import seed_notices
+from domain.clock import business_date, utc_now
 from ocms.keys import hash_key
-from ocms.rules import business_date, utc_now
 
 OURS = "this service"
 FACTORIES = {

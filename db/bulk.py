@@ -3,14 +3,15 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, TypeVar
 
 from sqlalchemy import Column, Connection, Select, Table, TableClause, exists, insert, literal, select, update
 
-from db.dialect import notice_set, row_set, same, to_json_rows, to_json_set
+from db.dialect import same
 from db.engine import in_savepoint
-from ocms.errors import DuplicateKeyError
+from db.errors import DuplicateKeyError
+from db.json_sets import notice_set, row_set, stored_values, to_json_rows, to_json_set
 
 CHUNK = 2_000
 """Rows in one statement: few enough that memory does not grow with the set, and that SQL Server does not lock the whole
@@ -74,6 +75,19 @@ def _select_values(column: Column[Any], dialect: str) -> Select[Any]:
     )
 
 
+def fill(conn: Connection, table: TableClause, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows into a table, which is the quickest way on each database; a row may lack what is NULL."""
+    columns = list(table.columns)
+    if conn.dialect.name == "sqlite":  # which takes a list of values in half the time of a JSON parameter
+        places = ", ".join([f"({', '.join('?' * len(columns))})"] * len(rows))
+        values = zip(*(stored_values(column, conn.dialect, rows) for column in columns), strict=True)
+        conn.exec_driver_sql(f"INSERT INTO {table.name} VALUES {places}", tuple(chain.from_iterable(values)))  # noqa: S608  # names of ours
+        return
+    given = row_set(conn, columns)
+    statement = insert(table).from_select([column.name for column in columns], select(*given.c))
+    conn.execute(statement, {"rows": to_json_rows(conn, columns, rows)})
+
+
 def upsert_values(
     conn: Connection, column: Column[Any], items: Sequence[tuple[str, Any]], user: str, now: datetime
 ) -> None:
@@ -83,7 +97,7 @@ def upsert_values(
     """
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            in_savepoint(conn, _upsert_values, column, dict(items), user, now)
+            in_savepoint(conn, _upsert_values, conn, column, dict(items), user, now)
         except DuplicateKeyError:
             if attempt == ATTEMPTS:
                 raise

@@ -10,7 +10,8 @@ from sqlalchemy.exc import NoSuchTableError
 from sqlalchemy.types import DateTime, Numeric, String, TypeEngine
 
 from db import tables
-from db.dialect import EXACT, EmptyBy, Instant, Key, Money
+from db.column_types import EXACT, Instant, Key, Money
+from db.dialect import EmptyBy
 from db.engine import Database
 from db.grants import GRANTS, WRITTEN
 from db.schema import get_revision, newest, schema_of

@@ -6,9 +6,9 @@ from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 
-from ocms.errors import DatabaseError, DatabaseUnavailableError, DuplicateKeyError
+from db.errors import DatabaseError, DatabaseUnavailableError, DuplicateKeyError
 
-PASSING = frozenset(
+TRANSIENT = frozenset(
     {
         1205,  # chosen as the victim of a deadlock
         *(40613, 40501, 40197, 10928, 10929, 49918, 49919, 49920, 4060),  # Azure SQL is busy or moving the database
@@ -60,7 +60,7 @@ def translate(error: DBAPIError) -> DatabaseError:
     translated = of_odbc(driver_error)
     if error.connection_invalidated and not isinstance(translated, DatabaseUnavailableError):
         translated = DatabaseUnavailableError(str(translated))
-        translated.passing = True
+        translated.transient = True
     return translated
 
 
@@ -72,16 +72,16 @@ def of_odbc(error: Any) -> DatabaseError:
     numbers = numbers_of(error)
     connecting = "(SQLDriverConnect)" in text
     broken = state in _BROKEN or bool(_SILENT.search(text))
-    passing = bool(numbers & PASSING) or (broken and not connecting)
+    transient = bool(numbers & TRANSIENT) or (broken and not connecting)
     message = _NOISE.sub("", text.partition("; [")[0]).rstrip(".")
     kind: type[DatabaseError] = DuplicateKeyError if numbers & _DUPLICATE_KEY else DatabaseError
-    if passing or connecting or numbers & _UNAVAILABLE_NUMBERS or state.startswith(_UNAVAILABLE):
+    if transient or connecting or numbers & _UNAVAILABLE_NUMBERS or state.startswith(_UNAVAILABLE):
         kind = DatabaseUnavailableError
     hint = next((hint for known, hint in _HINTS.items() if connecting and known in text), "")
     if state.startswith("HYT") and not connecting:
         hint = "a statement took longer than OCMS_DATABASE_TIMEOUT says"
     translated = kind(f"{message}: {hint}" if hint else message)
-    translated.passing = passing
+    translated.transient = transient
     return translated
 
 

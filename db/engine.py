@@ -1,5 +1,6 @@
 """The engine and the units of work. Errors of drivers are translated on the way out, see `db.driver_errors`."""
 
+import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,14 +10,15 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import quote
 
 import stamina
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection as Connection  # noqa: PLC0414  # handlers and jobs take the type from here
+from sqlalchemy import Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from db.driver_errors import translate
+from db.errors import DatabaseError, DatabaseUnavailableError, TransactionLostError
 from db.sql_server import POOL, sql_server_engine
-from ocms.errors import DatabaseError, DatabaseUnavailableError, OperatorError, TransactionLostError
-from ocms.settings import Settings, sqlite_path
+from domain.errors import OperatorError
 
 LOCK_TIMEOUT = 5
 """Seconds that a writer waits for another one on SQLite."""
@@ -107,10 +109,10 @@ def retry(work: Callable[[], T], within: float | None = RETRY_WITHIN) -> T:
     try:
         return work()  # mostly the only attempt, which is spared the cost of the following
     except DatabaseError as error:
-        if not error.passing:
+        if not error.transient:
             raise
     for attempt in stamina.retry_context(
-        _passes, attempts=ATTEMPTS - 1, timeout=within, wait_initial=0.05, wait_max=1, wait_jitter=0.1
+        _is_transient, attempts=ATTEMPTS - 1, timeout=within, wait_initial=0.05, wait_max=1, wait_jitter=0.1
     ):
         with attempt:
             return work()
@@ -129,9 +131,7 @@ def begin_write(conn: Connection) -> Iterator[None]:
         yield
 
 
-def in_savepoint(
-    conn: Connection, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
-) -> T:
+def in_savepoint(conn: Connection, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Call a function as a part of a unit of work that can fail by itself.
 
     Raises DatabaseError, and TransactionLostError when the whole unit of work is gone with it.
@@ -139,7 +139,7 @@ def in_savepoint(
     part = conn.begin_nested()
     try:
         with translated():
-            result = work(conn, *args, **kwargs)
+            result = work(*args, **kwargs)
             part.commit()
             return result
     except BaseException as cause:
@@ -149,15 +149,6 @@ def in_savepoint(
             if not isinstance(cause, DatabaseUnavailableError):  # which is of the whole unit of work anyway
                 raise TransactionLostError(str(cause)) from error
         raise
-
-
-def open_database(settings: Settings) -> Database:
-    """Return the database of the settings; no connection is made yet. Raises OperatorError."""
-    return connect(
-        settings.database_url,
-        connect_timeout=settings.database_connect_timeout,
-        statement_timeout=settings.database_timeout,
-    )
 
 
 def connect(url: str, *, connect_timeout: int = 5, statement_timeout: int = 30) -> Database:
@@ -184,6 +175,12 @@ def connect(url: str, *, connect_timeout: int = 5, statement_timeout: int = 30) 
     if path is None:
         raise OperatorError("OCMS_DATABASE_URL must name a file, such as sqlite:///var/ocms.db")
     return Database(_sqlite_engine(url, path), path)
+
+
+def sqlite_path(url: str) -> Path | None:
+    """Return the file of an SQLite URL; None for any other database."""
+    match = re.fullmatch(r"sqlite(?:\+\w+)?:///([^?]+)(?:\?.*)?", url)
+    return Path(match.group(1)) if match else None
 
 
 def _sqlite_engine(url: str, path: Path) -> Engine:
@@ -241,5 +238,5 @@ def translated() -> Iterator[None]:
         raise DatabaseError(str(error)) from error
 
 
-def _passes(error: Exception) -> bool:
-    return isinstance(error, DatabaseError) and error.passing
+def _is_transient(error: Exception) -> bool:
+    return isinstance(error, DatabaseError) and error.transient

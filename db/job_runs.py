@@ -10,15 +10,15 @@ from db.tables import job_run
 RUNNING, SUCCEEDED, FAILED, INTERRUPTED, MISSED = "running", "succeeded", "failed", "interrupted", "missed"
 """The outcomes. An interrupted run was stopped or killed; a missed one tells that there was no success for too long."""
 
-Run = dict[str, Any]
+RunRow = dict[str, Any]
 
 
 class Incident(NamedTuple):
     """What happened since the last success but one: the last success, and the failed and missed runs around it."""
 
-    success: Run | None
-    before: list[Run]
-    after: list[Run]
+    success: RunRow | None
+    before: list[RunRow]
+    after: list[RunRow]
 
 
 class Changes(NamedTuple):
@@ -87,7 +87,7 @@ def set_alerted(conn: Connection, run_id: int, now: datetime) -> None:
     conn.execute(update(job_run).where(job_run.c.run_id == run_id).values(alerted=now))
 
 
-def get_run(conn: Connection, run_id: int) -> Run | None:
+def get_run(conn: Connection, run_id: int) -> RunRow | None:
     """Return a run, or None."""
     row = conn.execute(select(job_run).where(job_run.c.run_id == run_id)).mappings().first()
     return None if row is None else dict(row)
@@ -99,7 +99,7 @@ def is_succeeded(conn: Connection, run_id: int) -> bool:
     return run is not None and run["outcome"] == SUCCEEDED
 
 
-def list_runs(conn: Connection, limit: int) -> list[Run]:
+def list_runs(conn: Connection, limit: int) -> list[RunRow]:
     """Return the last runs, the newest first."""
     statement = select(job_run).order_by(job_run.c.run_id.desc()).limit(limit)
     return [dict(row) for row in conn.execute(statement).mappings()]

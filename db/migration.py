@@ -8,7 +8,7 @@ from alembic.util import CommandError
 
 from db.engine import Database, create_file
 from db.schema import MIGRATIONS, newest
-from ocms.errors import OperatorError
+from domain.errors import OperatorError
 
 _SCRIPT_HEADER = """\
 -- Run it in the database of OCMS so that it stops at the first error: sqlcmd -b -S HOST -d DATABASE -i upgrade.sql

@@ -2,21 +2,21 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from functools import cache, partial
-from typing import Any, cast
+from functools import cache
+from typing import Any, NamedTuple
 
 import structlog
 from sqlalchemy import Column, Connection, Select, select
 
 from db.bulk import chunks, insert_rows, update_rows
-from db.dialect import notice_set, same, to_json_set
+from db.dialect import same
 from db.engine import in_savepoint, translated
+from db.errors import DatabaseError, DuplicateKeyError
 from db.isolation import write_isolated
+from db.json_sets import notice_set, to_json_set
 from db.tables import cas_emcons, court_case
 from db.tables import offence_notice_detail as detail
 from db.tables import valid_offence_notice as notice
-from ocms.contract_types import PaymentStatus
-from ocms.errors import DatabaseError, DuplicateKeyError
 
 Columns = tuple[Any, ...]
 """Columns of one or both tables, in the order in which they are told."""
@@ -56,8 +56,14 @@ HAS_DETAIL = detail.c.notice_no.label("has_detail")
 
 Change = Mapping[str, Any]
 """The columns of a notice that change, with their new values."""
-Item = tuple[str, Mapping[str, Any], Change]
-"""Notice number, what is stored, what differs from that."""
+
+
+class Update(NamedTuple):
+    """A notice to write: its stored columns, and those that change."""
+
+    notice_no: str
+    stored: Mapping[str, Any]
+    change: Change
 
 
 _log = structlog.get_logger(__name__)
@@ -65,13 +71,12 @@ _log = structlog.get_logger(__name__)
 
 def list_payment_statuses(
     conn: Connection, notice_nos: Collection[str]
-) -> tuple[dict[str, PaymentStatus], dict[str, str]]:
+) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
     """Return what API 1 tells of each notice that exists, and the EMCONS flag that is recorded (section 1.2).
 
     Both are by notice number; what is not recorded is not in the second one.
     """
-    found, recorded = _get_with_record(conn, PAYMENT_STATUS, cas_emcons.c.emcons_flag, notice_nos)
-    return cast("dict[str, PaymentStatus]", found), recorded
+    return _get_with_record(conn, PAYMENT_STATUS, cas_emcons.c.emcons_flag, notice_nos)
 
 
 def list_notice_updates(
@@ -87,31 +92,38 @@ def list_notice_updates(
 def update_court_notices(
     conn: Connection, changes: Mapping[str, Change], user: str, now: datetime
 ) -> tuple[set[str], dict[str, DatabaseError]]:
-    """Write the changes of court notices, each notice by itself; what is in place already is left alone (section 1.3).
+    """Write the changes of court notices, each notice separately; equal values are not written (section 1.3).
 
-    `changes` is by notice number. Returns the notice numbers that do not exist, and those that could not be written,
-    with the error.
+    `changes` is by notice number. Returns the notice numbers that do not exist, and the error of each notice that could
+    not be written.
     """
     unknown, failed = _update_court_notices(conn, changes, user, now)
-    if taken := {no: changes[no] for no, error in failed.items() if isinstance(error, DuplicateKeyError)}:
-        _, again = _update_court_notices(conn, taken, user, now)  # someone else has inserted the detail meanwhile
-        failed = {no: error for no, error in failed.items() if no not in taken} | again
+    # If another writer has inserted the detail row since it was read, read again and update it.
+    if conflicts := {no: changes[no] for no, error in failed.items() if isinstance(error, DuplicateKeyError)}:
+        _, again = _update_court_notices(conn, conflicts, user, now)
+        failed = {no: error for no, error in failed.items() if no not in conflicts} | again
     return unknown, failed
 
 
 def _update_court_notices(
     conn: Connection, changes: Mapping[str, Change], user: str, now: datetime
 ) -> tuple[set[str], dict[str, DatabaseError]]:
-    given = {name for change in changes.values() for name in change}
-    columns = (notice.c.notice_no, HAS_DETAIL, *(c for c in (*COURT_NOTICE, *COURT_DETAIL) if c.name in given))
+    changed = {name for change in changes.values() for name in change}
+    columns = (notice.c.notice_no, HAS_DETAIL, *(c for c in (*COURT_NOTICE, *COURT_DETAIL) if c.name in changed))
     stored: dict[str, dict[str, Any]] = {}
-    for chunk in chunks(sorted(changes)):  # in one order, so that two batches do not wait for each other
+    for chunk in chunks(sorted(changes)):  # sorted, so that two batches lock rows in the same order
         stored |= _get(conn, columns, chunk, lock=True)
-    items = [(no, old, _differing(old, changes[no])) for no, old in stored.items()]
-    pending = [item for item in items if item[2]]
-    write = partial(_write_court_notices, user=user, now=now)
-    failed = write_isolated(partial(in_savepoint, conn), write, pending)
-    return changes.keys() - stored.keys(), {notice_no: error for (notice_no, _, _), error in failed}
+    updates = [Update(no, row, _differing(row, changes[no])) for no, row in stored.items()]
+    updated, created = {"upd_date": now, "upd_user_id": user}, {"cre_date": now, "cre_user_id": user}
+
+    def write(part: Sequence[Update]) -> None:
+        update_rows(conn, notice, _rows(part, COURT_NOTICE), updated)
+        update_rows(conn, detail, _rows([u for u in part if u.stored["has_detail"]], COURT_DETAIL), updated)
+        insert_rows(conn, detail, _rows([u for u in part if not u.stored["has_detail"]], COURT_DETAIL), created)
+
+    pending = [update for update in updates if update.change]
+    failed = write_isolated(lambda part: in_savepoint(conn, write, part), pending)
+    return changes.keys() - stored.keys(), {update.notice_no: error for update, error in failed}
 
 
 def _differing(stored: Mapping[str, Any], change: Change) -> Change:
@@ -133,14 +145,14 @@ def _get_with_record(
 ) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
     """Return columns of the notices that exist, and what a table has recorded of them, both by notice number.
 
-    Where that table cannot be read, nothing counts as recorded, since that must not spoil the answer.
+    Where that table cannot be read, nothing counts as recorded, since that must not spoil the response.
     """
     statement = _select(columns, conn.dialect.name, recorded=recorded)
     try:
         with translated():
             rows = conn.execute(statement, {"notice_nos": to_json_set(notice_nos)}).all()
     except DatabaseError as error:
-        if error.passing or conn.invalidated:
+        if error.transient or conn.invalidated:
             raise
         _log.error("record_not_readable", table=recorded.table.name, error=str(error))
         return _get(conn, columns, notice_nos), {}
@@ -173,19 +185,12 @@ def _select(columns: Columns, dialect: str, *, lock: bool = False, recorded: Col
     return statement
 
 
-def _write_court_notices(conn: Connection, items: Sequence[Item], user: str, now: datetime) -> None:
-    updated, created = {"upd_date": now, "upd_user_id": user}, {"cre_date": now, "cre_user_id": user}
-    update_rows(conn, notice, _rows(items, COURT_NOTICE), updated)
-    update_rows(conn, detail, _rows([item for item in items if item[1]["has_detail"]], COURT_DETAIL), updated)
-    insert_rows(conn, detail, _rows([item for item in items if not item[1]["has_detail"]], COURT_DETAIL), created)
-
-
-def _rows(items: Sequence[Item], columns: Columns) -> list[dict[str, Any]]:
-    """Return the rows of the items that change any of the columns; a column that none of them changes is left out."""
-    changed = {name for _, _, change in items for name in change}
+def _rows(updates: Sequence[Update], columns: Columns) -> list[dict[str, Any]]:
+    """Return a row for each update of any of the columns. A column that no update changes is left out."""
+    changed = {name for update in updates for name in update.change}
     names = [column.name for column in columns if column.name in changed]
     return [
-        {"notice_no": no, **{name: change.get(name, stored[name]) for name in names}}
-        for no, stored, change in items
-        if not change.keys().isdisjoint(names)
+        {"notice_no": update.notice_no, **{name: update.change.get(name, update.stored[name]) for name in names}}
+        for update in updates
+        if not update.change.keys().isdisjoint(names)
     ]

@@ -4,11 +4,10 @@ The first notices are the ones of the examples in the contract, so that each exa
 """
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import islice
-from math import ceil
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -17,7 +16,7 @@ from db.bulk import CHUNK, insert_rows
 from db.dialect import EmptyBy
 from db.tables import offence_notice_detail, valid_offence_notice
 from db.vip_vehicles import create_vip_staging, replace_vip_vehicles, stage_vip_vehicles
-from ocms.rules import SINGAPORE
+from domain.clock import SINGAPORE
 
 USER = "ocms-seed"
 FIRST_NOTICE = 541_000_001
@@ -74,32 +73,16 @@ def seed_notices(conn: Connection, count: int, advance: Callable[[int], None]) -
     return inserted
 
 
-def seed_vehicles(conn: Connection, count: int, empty_by: EmptyBy = "truncate") -> int:
-    """Replace the VIP list by `count` sample vehicles; return how many."""
+def seed_vehicles(conn: Connection, vehicles: Iterable[Mapping[str, Any]], empty_by: EmptyBy = "truncate") -> int:
+    """Replace the VIP list with sample vehicles, and return their number."""
     staged = create_vip_staging(conn)
-    stage_vip_vehicles(conn, staged, vehicles(count))
+    stage_vip_vehicles(conn, staged, vehicles)
     return replace_vip_vehicles(conn, staged, USER, _CREATED, empty_by)
 
 
 def has_notices(conn: Connection) -> bool:
     """Tell whether there is any notice."""
     return conn.execute(select(valid_offence_notice.c.notice_no).limit(1)).first() is not None
-
-
-def vehicles(count: int, day: int = 0) -> Iterator[dict[str, Any]]:
-    """Return sample VIP vehicles as CAS sends them.
-
-    From day to day a hundredth is dropped, as many are added, and of each hundred that stay one has another remark.
-    """
-    remarks = ["Minister's car", "Embassy vehicle", "State visitor escort", "Judge's car", None]
-    dropped = day * ceil(count / 100)
-    for number in range(dropped + 1, dropped + count + 1):
-        yield {
-            "vip_vehicle": f"VIP-{number:07}",
-            "vehicle_no": f"S{'BCDFG'[number % 5]}{'ABHKLMP'[number % 7]}{number % 9999 + 1}{'AEKRZ'[number % 5]}",
-            "description": f"Seen on day {day}" if day and (number - dropped) % 100 == 1 else remarks[number % 5],
-            "status": "INACTIVE" if number % 11 == 0 else "ACTIVE",
-        }
 
 
 def _notices(count: int) -> Iterator[dict[str, Any]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from sqlalchemy import Column, Connection, MetaData, String, Table, inspect, select
 
 from db.engine import Database
-from ocms.errors import OperatorError
+from domain.errors import OperatorError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 VERSION_TABLE = "ocms_schema_version"

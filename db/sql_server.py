@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import URL, Engine, ExceptionContext, UnicodeText, create_engine, event
 
 from db.driver_errors import MOVED, numbers_of
-from ocms.errors import OperatorError
+from domain.errors import OperatorError
 
 POOL: dict[str, Any] = {"pool_pre_ping": True, "pool_size": 10, "max_overflow": 30, "pool_timeout": 10}
 """As many connections as there are worker threads; each is tried before it is used."""

@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import CHAR, DATE, VARCHAR, CheckConstraint, Column, Integer, MetaData, Table
 
-from db.dialect import Instant, Key, Money
+from db.column_types import Instant, Key, Money
 
 metadata = MetaData()
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, TableClause, case, func, insert, or_, select
 
-from db.bulk import chunks, shared_values
-from db.dialect import EmptyBy, empty, fill, is_other, temporary_copy
+from db.bulk import chunks, fill, shared_values
+from db.dialect import EmptyBy, empty, is_other, temporary_copy
 from db.job_runs import Changes
 from db.tables import vip_vehicle
 

@@ -1,1 +1,1 @@
-"""What runs by the clock: the jobs, the loop that starts them, and the alerts they send."""
+"""The jobs that run at fixed times, the loop that starts them, and the alerts that they send."""

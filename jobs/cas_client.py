@@ -4,15 +4,18 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx2
 import stamina
-import structlog
 
+from contract.document import Contract
+from contract.json_stream import NoListError, TruncatedJsonError, parse_json_list
+from jobs.cas_tls import is_tls_error
 from jobs.failures import (
     CasStatusError,
     CasTimeoutError,
@@ -26,201 +29,180 @@ from jobs.failures import (
     RefreshError,
     TooLargeError,
 )
-from ocms.contract import Contract
-from ocms.errors import OperatorError
-from ocms.json_list import NoListError, TruncatedJsonError, parse_json_list
-from ocms.settings import Settings
 
 OPERATION = "getVipVehicles"
 SERVER_ERRORS = 500
 BLOCK = 2**16
 """Bytes that are parsed at a time."""
 SHOWN = 3
-"""Of so many wrong records an alert tells what is wrong."""
+"""The number of invalid records that an error describes."""
 
 Vehicles = list[dict[str, Any]]
-T = TypeVar("T")
-_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class CasOptions:
+    """How to call CAS. Times are in seconds; the settings with `OCMS_CAS_` before the name describe each field."""
+
+    url: str
+    api_key: str
+    connect_timeout: float
+    timeout: float
+    attempts: int
+    retry_wait: float
+    deadline: float
+    max_bytes: int
+    verify: ssl.SSLContext | bool = True
+    """See `jobs.cas_tls.tls_context`."""
 
 
 class CasClient:
-    """CAS, as its contract describes it. Raises OperatorError when the settings for TLS are wrong."""
+    """Reads the list of VIP vehicles from CAS."""
 
-    def __init__(self, contract: Contract, settings: Settings) -> None:
+    def __init__(self, contract: Contract, options: CasOptions) -> None:
         self._operation = contract.operations[OPERATION]
         self._key_header = contract.key_header(OPERATION)
         self._list, self._vehicle = contract.list_rules(OPERATION, "200")
-        self._part = self._operation.answers["200"]
-        self._settings = settings
-        self._verify = _tls(settings)
+        self._part = self._operation.responses["200"]
+        self._options = options
 
-    def fetch_vip_vehicles(self, take: Callable[[Iterator[Vehicles]], T]) -> T:
-        """Call CAS and hand the full list of VIP vehicles, part by part, to `take`; return what that returns.
+    def attempts(self) -> Iterator[AbstractContextManager[Iterator[Vehicles]]]:
+        """Yield attempts to read the full list (section 1.4), each a context manager that yields the list in parts.
 
-        Each part is valid against the contract (section 1.4). What is wrong with the whole shows at its end. A
-        connection error or a 5xx is tried again with growing waits, for `cas_deadline` seconds at the most, and then
-        `take` gets the list from its beginning. Raises RefreshError, and whatever `take` raises.
+        Each part is valid against the contract; an error of the list as a whole is raised after its last part. A
+        connection error or a 5xx is followed by another attempt, after a growing wait, until `deadline`. The last
+        attempt raises RefreshError. An error that is raised inside the block ends the attempts.
         """
-        end = time.monotonic() + self._settings.cas_deadline
+        options = self._options
+        end = time.monotonic() + options.deadline
         for attempt in stamina.retry_context(
-            on=_may_pass,
-            attempts=self._settings.cas_attempts,
-            timeout=self._settings.cas_deadline,
-            wait_initial=self._settings.cas_retry_wait,
-            wait_max=self._settings.cas_retry_wait * 8,
-            wait_jitter=self._settings.cas_retry_wait / 2,
+            on=_is_transient,
+            attempts=options.attempts,
+            timeout=options.deadline,
+            wait_initial=options.retry_wait,
+            wait_max=options.retry_wait * 8,
+            wait_jitter=options.retry_wait / 2,
         ):
-            with attempt:
-                return self._call(take, end)
-        raise AssertionError  # the last attempt has returned or raised
+            yield self._attempt(attempt, end)
 
-    def _call(self, take: Callable[[Iterator[Vehicles]], T], end: float) -> T:
-        settings = self._settings
-        timeout = httpx2.Timeout(settings.cas_timeout, connect=settings.cas_connect_timeout)
+    @contextmanager
+    def _attempt(self, attempt: AbstractContextManager[object], end: float) -> Iterator[Iterator[Vehicles]]:
+        with attempt, closing(self._parts(end)) as parts:
+            yield parts
+
+    def _parts(self, end: float) -> Generator[Vehicles, None, None]:
+        """Call CAS and yield the list in parts."""
+        options = self._options
+        timeout = httpx2.Timeout(options.timeout, connect=options.connect_timeout)
         try:
             with (
-                _hung_up_at(end) as trace,
-                httpx2.Client(verify=self._verify, timeout=timeout) as client,
+                _shut_down_at(end) as trace,
+                httpx2.Client(verify=options.verify, timeout=timeout) as client,
                 client.stream(
                     self._operation.method,
-                    settings.cas_url + self._operation.path,
+                    options.url + self._operation.path,
                     json={},
-                    headers={self._key_header: settings.cas_api_key.get_secret_value()},
+                    headers={self._key_header: options.api_key},
                     extensions={"trace": trace},
-                ) as answer,
+                ) as response,
             ):
-                if not answer.is_success:
-                    raise CasStatusError(answer.status_code)
-                return take(self._vehicles(self._blocks(answer, end)))
+                if not response.is_success:
+                    raise CasStatusError(response.status_code)
+                yield from self._vehicles(self._blocks(response, end))
         except httpx2.DecodingError as error:
-            raise NotJsonError(f"CAS answered something that cannot be unpacked: {error}") from error
+            raise NotJsonError(f"CAS sent a response that cannot be decompressed: {error}") from error
         except httpx2.TransportError as error:
-            raise self._translated(error, end) from error
+            raise self._refresh_error(error, end) from error
 
-    def _translated(self, error: httpx2.TransportError, end: float) -> RefreshError:
+    def _refresh_error(self, error: httpx2.TransportError, end: float) -> RefreshError:
         text = str(error) or type(error).__name__
         if time.monotonic() >= end:
-            return self._too_late()
+            return self._deadline_error()
         if isinstance(error, httpx2.ReadTimeout):
-            return CasTimeoutError(f"CAS did not answer within {self._settings.cas_timeout:g} seconds")
-        if _is_of_tls(error):
+            return CasTimeoutError(f"CAS did not respond within {self._options.timeout:g} seconds")
+        if is_tls_error(error):
             advice = "check OCMS_CAS_CA_FILE and OCMS_CAS_CLIENT_CERT_FILE"
-            return CasTlsError(f"no secure connection to CAS at {self._settings.cas_url}: {text}; {advice}")
-        return CasUnreachableError(f"CAS cannot be reached at {self._settings.cas_url}: {text}")
+            return CasTlsError(f"no secure connection to CAS at {self._options.url}: {text}; {advice}")
+        return CasUnreachableError(f"CAS cannot be reached at {self._options.url}: {text}")
 
-    def _too_late(self) -> DeadlineError:
-        return DeadlineError(f"CAS took longer than {self._settings.cas_deadline:g} seconds in all (OCMS_CAS_DEADLINE)")
+    def _deadline_error(self) -> DeadlineError:
+        return DeadlineError(f"CAS took longer than {self._options.deadline:g} seconds in all (OCMS_CAS_DEADLINE)")
 
-    def _blocks(self, answer: httpx2.Response, end: float) -> Iterator[bytes]:
-        """Read the answer within its bounds of time and size."""
-        most = self._settings.cas_max_bytes
+    def _blocks(self, response: httpx2.Response, end: float) -> Iterator[bytes]:
+        """Read the body within its limits of time and size, in blocks."""
+        most = self._options.max_bytes
         size, block = 0, bytearray()
         try:
-            for piece in answer.iter_bytes():
+            for piece in response.iter_bytes():
                 size += len(piece)
                 if size > most:
-                    raise TooLargeError(f"the answer of CAS is larger than {most} bytes (OCMS_CAS_MAX_BYTES)")
+                    raise TooLargeError(f"the response of CAS is larger than {most} bytes (OCMS_CAS_MAX_BYTES)")
                 if time.monotonic() >= end:
-                    raise self._too_late()
+                    raise self._deadline_error()
                 block += piece
                 if len(block) >= BLOCK:
                     yield bytes(block)
                     block.clear()
         except (httpx2.RemoteProtocolError, httpx2.ReadError) as error:
             if time.monotonic() >= end:
-                raise self._too_late() from error
-            raise CutOffError(f"CAS cut its answer off: {str(error) or type(error).__name__}") from error
+                raise self._deadline_error() from error
+            raise CutOffError(f"CAS cut its response off: {str(error) or type(error).__name__}") from error
         yield bytes(block)
 
     def _vehicles(self, blocks: Iterator[bytes]) -> Iterator[Vehicles]:
-        """Parse and validate the list; the parts end with the first wrong record, the count of those does not."""
-        count, wrong, shown = 0, 0, list[str]()
+        """Parse and validate the list.
+
+        No part follows the first invalid record, but the rest is read, so that the error can count such records.
+        """
+        count, invalid, described = 0, 0, list[str]()
         try:
             for part in parse_json_list(blocks):
-                faulty = [] if self._part.is_valid(part) else self._faulty(part)
-                for number in islice(faulty, SHOWN - len(shown)):
-                    fault = self._vehicle.faults(part[number])[0]
-                    shown.append(f"/{count + number}{fault['field']} {fault['message']}")
-                count, wrong = count + len(part), wrong + len(faulty)
-                if part and not wrong:
+                found = [] if self._part.is_valid(part) else self._invalid(part)
+                for index in islice(found, SHOWN - len(described)):
+                    fault = self._vehicle.faults(part[index])[0]
+                    described.append(f"/{count + index}{fault['field']} {fault['message']}")
+                count, invalid = count + len(part), invalid + len(found)
+                if part and not invalid:
                     yield part
         except TruncatedJsonError as error:
-            raise CutOffError(f"CAS cut its answer off: {error}") from error
+            raise CutOffError(f"CAS cut its response off: {error}") from error
         except NoListError as error:
-            raise InvalidListError(f"{error}, but openapi/cas.yaml says that the answer of CAS is one") from error
+            raise InvalidListError(f"{error}, but openapi/cas.yaml requires one in the response of CAS") from error
         except ValueError as error:
-            raise NotJsonError(f"CAS answered something that is not JSON: {error}") from error
+            raise NotJsonError(f"the response of CAS is not JSON: {error}") from error
         if not count:
             raise EmptyListError("the list of CAS is empty")
-        if wrong:
-            extent = f"{wrong} of {count} records in the list of CAS are"
-            raise InvalidListError(f"{extent} not as openapi/cas.yaml says: {'; '.join(shown)}")
+        if invalid:
+            extent = f"{invalid} of {count} records in the list of CAS do"
+            raise InvalidListError(f"{extent} not conform to openapi/cas.yaml: {'; '.join(described)}")
         if faults := self._list.faults([None] * count):
             message = faults[0]["message"]
-            raise InvalidListError(f"the list of CAS has {count} records, not as openapi/cas.yaml says: {message}")
+            raise InvalidListError(f"the list of CAS has {count} records; openapi/cas.yaml refuses it: {message}")
 
-    def _faulty(self, part: Vehicles) -> list[int]:
-        """Return the places of the wrong records."""
-        return [number for number, vehicle in enumerate(part) if not self._vehicle.is_valid(vehicle)]
-
-
-def _may_pass(error: Exception) -> bool:
-    """Tell whether it makes sense to try again."""
-    passing = isinstance(error, CasUnreachableError | CutOffError) or (
-        isinstance(error, CasStatusError) and error.status >= SERVER_ERRORS
-    )
-    if passing:
-        _log.warning("cas_call_failed", reason=str(error))
-    return passing
+    def _invalid(self, part: Vehicles) -> list[int]:
+        """Return the indexes of the invalid records."""
+        return [index for index, vehicle in enumerate(part) if not self._vehicle.is_valid(vehicle)]
 
 
-def _tls(settings: Settings) -> ssl.SSLContext | bool:
-    """Return whom to trust and what to show; True for the public authorities and no certificate of ours."""
-    ca, certificate, key = settings.cas_ca_file, settings.cas_client_cert_file, settings.cas_client_key_file
-    if key and not certificate:
-        raise OperatorError("OCMS_CAS_CLIENT_KEY_FILE is of no use without OCMS_CAS_CLIENT_CERT_FILE")
-    if not (ca or certificate):
-        return True
-    try:
-        context = ssl.create_default_context(cafile=ca or None)
-    except OSError as error:
-        raise OperatorError(f"OCMS_CAS_CA_FILE: {ca} cannot be used: {_words(error)}") from error
-    if certificate:
-        password = settings.cas_client_key_password.get_secret_value()
-        try:
-            context.load_cert_chain(certificate, key or None, password)
-        except OSError as error:
-            raise OperatorError(
-                "OCMS_CAS_CLIENT_CERT_FILE, OCMS_CAS_CLIENT_KEY_FILE, OCMS_CAS_CLIENT_KEY_PASSWORD: "
-                f"{certificate} cannot be used: {_words(error)}"
-            ) from error
-    return context
-
-
-def _words(error: OSError) -> str:
-    if isinstance(error, ssl.SSLError):
-        return error.reason.replace("_", " ").lower() if error.reason else "not in PEM form, or encrypted otherwise"
-    return str(error.strerror)
-
-
-def _is_of_tls(error: BaseException | None) -> bool:
-    """Tell whether the two sides do not trust each other; a connection that only breaks is another thing."""
-    while error:
-        if isinstance(error, ssl.SSLError):
-            return not isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError | ssl.SSLSyscallError)
-        error = error.__cause__ or error.__context__
-    return False
+def _is_transient(error: Exception) -> bool:
+    """Return whether another attempt may succeed."""
+    if isinstance(error, CasStatusError):
+        return error.status >= SERVER_ERRORS
+    return isinstance(error, CasUnreachableError | CutOffError)
 
 
 @contextmanager
-def _hung_up_at(end: float) -> Iterator[Callable[[str, Any], None]]:
-    """Hang up at a time, whatever goes on; yields what the client tells of its connection."""
+def _shut_down_at(end: float) -> Iterator[Callable[[str, Any], None]]:
+    """Shut down the connection at a time on the monotonic clock, to interrupt a read or write that blocks.
+
+    Yields the trace function for the HTTP client, which reports the connection.
+    """
     with ExitStack() as stack:
 
         def trace(event: str, info: Any) -> None:
             if event == "connection.connect_tcp.complete":
                 connection = stack.enter_context(info["return_value"].get_extra_info("socket").dup())
-                timer = threading.Timer(max(0.0, end - time.monotonic()), _hang_up, [connection])
+                timer = threading.Timer(max(0.0, end - time.monotonic()), _shut_down, [connection])
                 timer.daemon = True
                 timer.start()
                 stack.callback(timer.cancel)
@@ -228,6 +210,6 @@ def _hung_up_at(end: float) -> Iterator[Callable[[str, Any], None]]:
         yield trace
 
 
-def _hang_up(connection: socket.socket) -> None:
-    with suppress(OSError):  # CAS has been quicker
+def _shut_down(connection: socket.socket) -> None:
+    with suppress(OSError):  # CAS has closed it already
         connection.shutdown(socket.SHUT_RDWR)

@@ -6,10 +6,9 @@ from zoneinfo import ZoneInfo
 
 
 def last_due(now: datetime, at: time, zone: ZoneInfo) -> datetime:
-    """Return the last time, not after `now`, when the clocks of a zone showed a time of day; as UTC.
+    """Return, in UTC, the last instant not after `now` at which clocks in a zone showed a time of day.
 
-    An hour that the clocks show twice counts once, the first time; of one that they leave out, the moment counts that
-    it would have been.
+    A repeated hour counts at its first occurrence, a skipped hour at the instant it would have been.
     """
     today = now.astimezone(zone).date()
     days = (today - timedelta(days=back) for back in count())

@@ -1,15 +1,17 @@
-"""Why a refresh of the VIP list can fail (section 1.4). The text of each goes to the log, the alert and the run.
+"""The ways in which a refresh of the VIP list can fail (section 1.4).
 
-`reason` names the kind of failure in the record of a run; docs/operations/vip-refresh.md says what to do about each.
+The text of an error goes to the log, the alert and the record of the run. Its `reason` names the kind of failure;
+docs/operations/vip-refresh.md says what to do about each kind.
 """
 
 from typing import ClassVar
 
-from ocms.errors import DatabaseError, OperatorError
+from db.errors import DatabaseError
+from domain.errors import OperatorError
 
 
 class RefreshError(OperatorError):
-    """The VIP list was not replaced; the old one stays."""
+    """The VIP list was not replaced; the previous one stays in use."""
 
     reason: str
 
@@ -21,54 +23,54 @@ class CasUnreachableError(RefreshError):
 
 
 class CasTimeoutError(CasUnreachableError):
-    """CAS did not answer in time."""
+    """CAS did not respond in time."""
 
     reason = "cas-timeout"
 
 
 class CasTlsError(RefreshError):
-    """CAS and OCMS do not trust each other's certificates."""
+    """The TLS handshake failed: CAS or OCMS does not accept the other's certificate."""
 
     reason = "cas-tls"
 
 
 class DeadlineError(RefreshError):
-    """CAS took too long in all, although each part of its answer came in time."""
+    """All attempts together took longer than OCMS_CAS_DEADLINE."""
 
     reason = "cas-deadline"
 
 
 class CasStatusError(RefreshError):
-    """CAS answered with an HTTP status that is not a success."""
+    """CAS responded with an HTTP status that is not a success."""
 
     HINTS: ClassVar = {401: ": check OCMS_CAS_API_KEY", 403: ": check OCMS_CAS_API_KEY", 404: ": check OCMS_CAS_URL"}
 
     def __init__(self, status: int) -> None:
-        super().__init__(f"CAS answered with HTTP status {status}{self.HINTS.get(status, '')}")
+        super().__init__(f"CAS responded with HTTP status {status}{self.HINTS.get(status, '')}")
         self.status = status
         self.reason = f"http-{status}"
 
 
 class TooLargeError(RefreshError):
-    """The answer of CAS is larger than it may be."""
+    """The response of CAS is larger than OCMS_CAS_MAX_BYTES."""
 
     reason = "too-large"
 
 
 class CutOffError(RefreshError):
-    """CAS cut its answer off."""
+    """The response of CAS ends before the list does."""
 
     reason = "cut-off"
 
 
 class NotJsonError(RefreshError):
-    """CAS answered something that is not JSON."""
+    """The response of CAS is not JSON."""
 
     reason = "not-json"
 
 
 class InvalidListError(RefreshError):
-    """The list of CAS is not as its contract says."""
+    """The list of CAS does not conform to ``openapi/cas.yaml``."""
 
     reason = "invalid"
 
@@ -80,26 +82,33 @@ class EmptyListError(RefreshError):
 
 
 class DuplicateVehicleError(RefreshError):
-    """The list of CAS has a vehicle twice."""
+    """The list of CAS has a vehicle more than once."""
 
     reason = "duplicate"
 
 
 class ShrunkenListError(RefreshError):
-    """The list of CAS has lost too many vehicles."""
+    """The list of CAS is smaller than OCMS_VIP_MIN_SHARE of the previous one."""
 
     reason = "shrunken"
 
 
 class TakenOverError(RefreshError):
-    """Another process has closed the record of this run, since its lock was free."""
+    """Another process found the lock of this run free, and closed its record."""
 
     reason = "taken-over"
 
 
-DATABASE, UNEXPECTED, STOPPED, KILLED, MISSED = "database", "unexpected", "stopped", "killed", "missed"
-"""The other reasons: the database failed; something that nobody foresaw; the process was told to stop; it was killed;
-the job did not succeed for too long."""
+DATABASE = "database"
+"""The database failed."""
+UNEXPECTED = "unexpected"
+"""The job failed with an error that it does not expect: a defect of this service."""
+STOPPED = "stopped"
+"""The process received SIGINT or SIGTERM during the run."""
+KILLED = "killed"
+"""The process ended during the run without recording why."""
+MISSED = "missed"
+"""The job has not succeeded for too long."""
 
 
 def reason_of(error: BaseException) -> str:

@@ -1,118 +1,159 @@
-"""The record of a job's runs: one at a time on all machines, one for each due time."""
+"""The record of a job's runs: one run at a time on all machines, and one for each due time."""
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import structlog
 
-from db.dialect import job_lock
-from db.engine import Database
+from db.engine import Connection, Database
+from db.errors import DatabaseError
+from db.job_lock import job_lock
 from db.job_runs import (
     FAILED,
     INTERRUPTED,
     SUCCEEDED,
+    Changes,
     close_abandoned_runs,
     finish_run,
     has_open_runs,
     insert_run,
+    is_succeeded,
     list_outcomes,
 )
-from jobs.failures import KILLED, reason_of
+from domain.errors import JobRunningError, OperatorError
+from jobs.failures import KILLED, TakenOverError, reason_of
 from jobs.incidents import HOST, Incidents
-from ocms.errors import DatabaseError, JobRunningError, OperatorError
 
 T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 
 
 class JobFailedError(OperatorError):
-    """The job has failed for a reason that is not its own."""
+    """The job failed with an unexpected error or a database error."""
+
+
+class Run:
+    """A run of a job. Both of its ends are recorded here: success by the work itself, failure by `recorded`."""
+
+    def __init__(self, database: Database, job: str, now: Callable[[], datetime]) -> None:
+        self._database = database
+        self._job = job
+        self._now = now
+        self.run_id: int | None = None
+        """The number of the run; None until it has started."""
+        self.failure_recorded = False
+
+    @contextmanager
+    def recorded(self, due: datetime | None) -> Iterator[None]:
+        """Record the start of the run, and its failure if the block raises. `due` is None for a run by hand."""
+        self._start(due)
+        try:
+            yield
+        except BaseException as error:
+            self._fail(error)
+            raise
+
+    def succeed(self, conn: Connection, changes: Changes) -> None:
+        """Record success in the transaction that makes the changes, so that both are committed or neither is.
+
+        Raises TakenOverError if another process has closed the record.
+        """
+        open_until_now = finish_run(conn, self._number(), self._now(), SUCCEEDED, changes=changes)
+        # Closed already: we committed but lost the response (fine), or another process took over (abort).
+        if not open_until_now and not is_succeeded(conn, self._number()):
+            raise TakenOverError("another process has taken over this refresh; this one replaced nothing")
+
+    def _number(self) -> int:
+        assert self.run_id is not None  # noqa: S101  # the work runs inside `recorded`
+        return self.run_id
+
+    def _start(self, due: datetime | None) -> None:
+        with self._database.writing() as conn:  # without retries: a second attempt could leave two open runs
+            _close_abandoned(conn, self._job)
+            self.run_id = insert_run(conn, self._job, self._now(), host=HOST, due=due)
+        _log.info("job_started", job=self._job, run=self.run_id, due=due and due.isoformat())
+
+    def _fail(self, error: BaseException) -> None:
+        outcome, detail = FAILED, str(error)
+        if not isinstance(error, Exception):
+            outcome, detail = INTERRUPTED, "stopped by a signal; nothing was replaced"
+            _log.warning("job_stopped", job=self._job, run=self.run_id)
+        reason = reason_of(error)
+        try:
+            self._database.write(finish_run, self._number(), self._now(), outcome, reason=reason, detail=detail)
+        except DatabaseError as second:
+            _log.critical("run_not_recorded", job=self._job, run=self.run_id, reason=str(second))
+        else:
+            self.failure_recorded = True
 
 
 class Recorder:
-    """Keeps the record of one job, and has its incidents told."""
+    """Runs one job under its lock, records each run, and has the operators alerted."""
 
     def __init__(self, database: Database, job: str, incidents: Incidents, now: Callable[[], datetime]) -> None:
         self._database = database
         self._job = job
         self._incidents = incidents
         self._now = now
-        self._settled: datetime | None = None
+        self._done: datetime | None = None
 
-    def run(self, work: Callable[[int], T], *, due: datetime | None = None, again: bool = False) -> T | None:
-        """Do the work of a run, whose number it is given, unless that is done; return what it returns, else None.
+    def run(self, work: Callable[[Run], T], *, due: datetime | None = None, again: bool = False) -> T | None:
+        """Call `work` as a run of the job, and return its result; return None if the due time is already done.
 
-        A run by hand has no due time. One for a due time is done when a run that began at that time or later has
-        succeeded, or has failed and is not to be tried `again`. On any failure the run is recorded as failed, it is
-        logged, and the operators are told if they are not yet; OperatorError is raised. While another run goes on, here
-        or on another machine, JobRunningError is raised and nothing else happens.
+        A run by hand has no due time. A due time is done if a run that started at that time or later has succeeded,
+        or has failed and `again` is false. A failure is recorded and logged, and the operators are alerted.
+
+        Raises OperatorError if the job failed, and JobRunningError, without any other effect, if it is already
+        running here or on another machine.
         """
-        run_id, recorded = None, False
+        run = Run(self._database, self._job, self._now)
         try:
-            if due and self._is_done(due, again=again):
+            if self._is_done(due, again=again):
                 return None
             with job_lock(self._database, self._job):
-                if due and self._is_done(due, again=again):  # by who held the lock meanwhile
+                if self._is_done(due, again=again):  # another process may have run it since the first check
                     return None
-                run_id = self._start(due)
-                try:
-                    result = work(run_id)
-                except BaseException as error:
-                    recorded = self._end(run_id, error)  # before another process may take the lock
-                    raise
+                with run.recorded(due):
+                    result = work(run)
         except JobRunningError:
             raise
         except Exception as error:
-            known = isinstance(error, OperatorError)
-            log = _log.error if known else _log.critical
-            details = {} if known else {"exc_info": error}
-            log("job_failed", job=self._job, run=run_id, reason=reason_of(error), detail=str(error), **details)
-            if recorded:
-                self._incidents.tell()
-            else:
-                self._incidents.tell_unrecorded(error)
-            if known:
+            self._report(error, run)
+            if isinstance(error, OperatorError):
                 raise
             raise JobFailedError(f"{self._job} has failed: {error}") from error
-        self._incidents.tell()
+        self._incidents.send_alerts()
         return result
 
     def close_abandoned(self) -> None:
-        """Close the records of runs that were killed, such as one by hand. Raises DatabaseError."""
+        """Close the records of runs whose process was killed. Raises DatabaseError."""
         if self._database.read(has_open_runs, self._job):
             with suppress(JobRunningError), job_lock(self._database, self._job):
-                self._database.write(self._close)
+                self._database.write(_close_abandoned, self._job)
 
-    def _is_done(self, due: datetime, *, again: bool) -> bool:
-        if due != self._settled:
+    def _is_done(self, due: datetime | None, *, again: bool) -> bool:
+        if due is None:
+            return False
+        if due != self._done:
             outcomes = self._database.read(list_outcomes, self._job, due)
             if SUCCEEDED in outcomes or (FAILED in outcomes and not again):
-                self._settled = due
-        return due == self._settled
+                self._done = due
+        return due == self._done
 
-    def _start(self, due: datetime | None) -> int:
-        with self._database.writing() as conn:  # once: done again, it would leave two runs
-            self._close(conn)
-            run_id = insert_run(conn, self._job, self._now(), host=HOST, due=due)
-        _log.info("job_started", job=self._job, run=run_id, due=due and due.isoformat())
-        return run_id
+    def _report(self, error: Exception, run: Run) -> None:
+        expected = isinstance(error, OperatorError)
+        log = _log.error if expected else _log.critical
+        trace = {} if expected else {"exc_info": error}
+        log("job_failed", job=self._job, run=run.run_id, reason=reason_of(error), detail=str(error), **trace)
+        if run.failure_recorded:
+            self._incidents.send_alerts()
+        else:
+            self._incidents.alert_unrecorded(error)
 
-    def _close(self, conn: Any) -> None:
-        ended = {"reason": KILLED, "detail": "the process ended in the middle of it; nothing was replaced"}
-        if abandoned := close_abandoned_runs(conn, self._job, **ended):
-            _log.warning("abandoned_runs_closed", job=self._job, count=abandoned)
 
-    def _end(self, run_id: int, error: BaseException) -> bool:
-        """Record how a run has ended that has not succeeded; tell whether the database took it."""
-        outcome, detail = FAILED, str(error)
-        if not isinstance(error, Exception):
-            outcome, detail = INTERRUPTED, "told to stop; nothing was replaced"
-            _log.warning("job_stopped", job=self._job, run=run_id)
-        try:
-            self._database.write(finish_run, run_id, self._now(), outcome, reason=reason_of(error), detail=detail)
-        except DatabaseError as second:
-            _log.critical("run_not_recorded", job=self._job, run=run_id, reason=str(second))
-            return False
-        return True
+def _close_abandoned(conn: Connection, job: str) -> None:
+    detail = "the process ended during the run; nothing was replaced"
+    if count := close_abandoned_runs(conn, job, reason=KILLED, detail=detail):
+        _log.warning("abandoned_runs_closed", job=job, count=count)

@@ -13,17 +13,18 @@ from functools import partial
 
 from db import migration
 from db.dayend import set_dayend_flag
-from db.engine import open_database
 from db.sample_data import has_notices, seed_notices, seed_vehicles
+from domain.clock import business_date, utc_now
+from domain.errors import OperatorError
 from jobs.refresh_vip_vehicles import NAME
-from ocms.errors import OperatorError
+from ocms.database import open_database
 from ocms.keys import ApiKey, hash_key
 from ocms.logs import configure_logging
-from ocms.mock_cas import DEMO_KEY as CAS_KEY
-from ocms.mock_server import control_port_for
-from ocms.rules import business_date, utc_now
-from ocms.server import require_free
+from ocms.mock_cas.app import DEMO_KEY as CAS_KEY
+from ocms.mock_cas.server import control_port_for
+from ocms.mock_cas.vehicles import vehicles
 from ocms.settings import Settings, load_settings
+from ocms.web.server import require_free
 
 KEYS = {"CAS": "demo-cas-key", "PLUS": "demo-plus-key"}
 """The keys that work in the demo only."""
@@ -79,7 +80,7 @@ def _prepare(settings: Settings) -> None:
     with database.writing() as conn:
         if not has_notices(conn):
             seed_notices(conn, NOTICES, lambda _: None)
-            seed_vehicles(conn, VEHICLES)
+            seed_vehicles(conn, vehicles(VEHICLES))
         set_dayend_flag(conn, business_date(utc_now()), "Y")
     database.close()
 
@@ -122,13 +123,13 @@ def _wait_for(port: int, parts: Parts, stop: threading.Event) -> None:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0 or stop.wait(0.1):
                 return
-    raise OperatorError(f"nothing answers on port {port} after {START_SECONDS} seconds; see the lines above")
+    raise OperatorError(f"nothing responses on port {port} after {START_SECONDS} seconds; see the lines above")
 
 
 def _require_alive(parts: Parts) -> None:
     for part in parts:
         if part.poll() is not None:
-            command = " ".join(map(str, part.args[2:]))  # type: ignore[index]  # `_running` gives a list
+            command = " ".join(map(str, part.args[2:]))  # type: ignore[index]  # `_start` passes a list
             raise OperatorError(f"'{command}' has stopped with exit code {part.returncode}; see the lines above")
 
 

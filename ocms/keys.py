@@ -1,4 +1,4 @@
-"""The API keys of callers: kept as hashes, compared in constant time."""
+"""The API keys of callers: stored as hashes, compared in constant time."""
 
 import hmac
 import re
@@ -6,39 +6,34 @@ import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from functools import lru_cache
-from hashlib import pbkdf2_hmac, sha256
+from hashlib import sha256
 from typing import Self
 
-from ocms.rules import business_date, utc_now
+from domain.clock import business_date, utc_now
 
-_SALT, _ROUNDS = b"ocms api key", 150
-"""About 50 microseconds. The keys of `create_key` have 256 random bits and could not be guessed from any hash."""
-
+KEY_BYTES = 32
+"""Random bytes of a key. With 256 random bits a plain SHA-256 cannot be reversed by guessing."""
+MIN_KEY_LENGTH = len(secrets.token_urlsafe(KEY_BYTES))
+"""Characters of a key of `create_key`."""
 EXPIRES_SOON = timedelta(days=30)
-"""How long before its last day a key is worth a word."""
+"""A key is reported this long before its last day."""
 SHOWN = 8
-"""Digits of a hash by which a key is told from others."""
+"""The number of digits of a hash that identify a key in logs and tables."""
 
 
 def hash_key(key: str) -> str:
-    """Return the hash of a key, 64 hex digits."""
-    return _stretch(sha256(key.encode()).digest())
-
-
-@lru_cache(maxsize=64)
-def _stretch(digest: bytes) -> str:
-    return pbkdf2_hmac("sha256", digest, _SALT, _ROUNDS).hex()
+    """Return the SHA-256 of a key, 64 hex digits."""
+    return sha256(key.encode()).hexdigest()
 
 
 def create_key() -> str:
     """Return a new random key."""
-    return secrets.token_urlsafe(32)
+    return secrets.token_urlsafe(KEY_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A key that was issued to a caller, known by its hash; `expires` is its last day, in Singapore."""
+    """A key that was issued to a caller, as its hash. `expires` is its last day in Singapore; None for no end."""
 
     caller: str
     hash: str
@@ -46,7 +41,7 @@ class ApiKey:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read CALLER:HASH or CALLER:HASH:YYYY-MM-DD. Raises ValueError when it is not of that form."""
+        """Parse CALLER:HASH or CALLER:HASH:YYYY-MM-DD. Raises ValueError if the text has another form."""
         match = re.fullmatch(r"([A-Z][A-Z0-9_]{0,49}):([0-9a-f]{64})(?::(\d{4}-\d\d-\d\d))?", text.strip())
         if not match:
             raise ValueError("must be CALLER:HASH,CALLER:HASH:YYYY-MM-DD, with hashes from 'ocms keys create CALLER'")
@@ -54,8 +49,12 @@ class ApiKey:
         return cls(caller, hashed, date.fromisoformat(last_day) if last_day else None)
 
     def is_expired(self, today: date) -> bool:
-        """Tell whether its last day is over."""
+        """Return whether the last day of the key is over."""
         return self.expires is not None and self.expires < today
+
+    def expires_soon(self, today: date) -> bool:
+        """Return whether the last day of the key is near or over."""
+        return self.expires is not None and self.expires < today + EXPIRES_SOON
 
     def __str__(self) -> str:
         return f"{self.caller}:{self.hash}" + (f":{self.expires}" if self.expires else "")
@@ -69,17 +68,17 @@ class KeyRing:
         self._now = now
 
     def find(self, key: str) -> ApiKey | None:
-        """Return the key as it was issued, expired or not; None when there is no such key.
+        """Return the issued key, expired or not; None if no such key was issued.
 
-        Every hash is compared, each in constant time, so that the time taken tells nothing.
+        Every hash is compared in constant time, so the time of a call does not depend on the key.
         """
         presented, found = hash_key(key), None
-        for known in self._keys:
-            if hmac.compare_digest(known.hash, presented):
-                found = known
+        for issued in self._keys:
+            if hmac.compare_digest(issued.hash, presented):
+                found = issued
         return found
 
     def caller_of(self, key: str) -> str | None:
-        """Return the caller to whom a key belongs; None when there is no such key, or when it has expired."""
+        """Return the caller to whom a key was issued; None if no such key was issued, or if it has expired."""
         found = self.find(key)
         return None if found is None or found.is_expired(business_date(self._now())) else found.caller

@@ -1,4 +1,4 @@
-"""Logging: one line for each event, as JSON or for a console, from our code and the libraries alike."""
+"""Logging: one line for each event, as JSON or for a console, from this service and its libraries alike."""
 
 import logging
 import sys
@@ -9,15 +9,14 @@ from typing import Any, TextIO
 import msgspec
 import structlog
 
-QUIET = ("connexion", "alembic", "httpx2", "httpcore2", "schedule", "uvicorn")
-"""Libraries of whom only warnings are of interest."""
+WARNINGS_ONLY = ("connexion", "alembic", "httpx2", "httpcore2", "schedule", "uvicorn")
+"""Libraries of which only warnings and errors are logged."""
+
+_traces = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)  # local variables hold keys and bodies
 
 
-_traces = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)  # locals hold keys and bodies
-
-
-class _Lines:
-    """The stream of the lines; when nobody reads it any more, the lines are lost, and nothing else."""
+class _LineStream:
+    """The stream that log lines are written to. If its reader is gone, lines are lost and nothing else fails."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -31,8 +30,8 @@ class _Lines:
             self._stream.flush()
 
 
-class _Logger(structlog.WriteLogger):
-    """What our lines go through, with the name that they tell."""
+class _NamedLogger(structlog.WriteLogger):
+    """Writes lines, and has the name that structlog adds to each of them."""
 
     def __init__(self, lines: Any, name: str) -> None:
         super().__init__(lines)
@@ -40,11 +39,11 @@ class _Logger(structlog.WriteLogger):
 
 
 def configure_logging(log_format: str, stream: TextIO | None = None) -> None:
-    """Send every log line to a stream, standard error by default, as `json` or for a `console`.
+    """Write every log line to a stream, standard error by default, in the format `json` or `console`.
 
-    Our own lines do not go through `logging`, which costs four times what they do.
+    The lines of this service bypass the standard library's `logging`, which costs four times as much.
     """
-    lines: Any = _Lines(stream or sys.stderr)
+    lines: Any = _LineStream(stream or sys.stderr)
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -63,9 +62,9 @@ def configure_logging(log_format: str, stream: TextIO | None = None) -> None:
         ]
     structlog.configure(
         processors=[*shared, *tail],
-        logger_factory=cache(partial(_Logger, lines)),
+        logger_factory=cache(partial(_NamedLogger, lines)),
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        cache_logger_on_first_use=False,  # else a second configuration would not reach the loggers in use
+        cache_logger_on_first_use=False,  # cached loggers would keep an earlier configuration
     )
     handler = logging.StreamHandler(lines)
     handler.setFormatter(
@@ -75,16 +74,15 @@ def configure_logging(log_format: str, stream: TextIO | None = None) -> None:
         )
     )
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    for name in QUIET:
+    for name in WARNINGS_ONLY:
         logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("apprise").setLevel(logging.CRITICAL)  # it logs addresses, and those may hold passwords
-    logging.getLogger("stamina").setLevel(logging.ERROR)  # we log each attempt ourselves
+    logging.getLogger("apprise").setLevel(logging.CRITICAL)  # it logs URLs, which may hold passwords
 
 
 def _to_json(line: object, **_: object) -> str:
-    """Encode a log line; what JSON does not know goes out as text."""
+    """Encode a log line. A value that JSON has no type for is written as text."""
     return msgspec.json.encode(line, enc_hook=_as_text).decode()
 
 
 def _as_text(value: object) -> str:
-    return str(value) if isinstance(value, str) else repr(value)  # a name of SQLAlchemy's is a text of its own kind
+    return str(value) if isinstance(value, str) else repr(value)  # SQLAlchemy's names are a subclass of str

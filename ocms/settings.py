@@ -3,7 +3,6 @@
 import re
 from datetime import time
 from ipaddress import ip_network
-from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -11,7 +10,7 @@ import pytz
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from ocms.errors import OperatorError
+from domain.errors import OperatorError
 from ocms.keys import ApiKey
 
 LAST_PORT = 65535
@@ -137,7 +136,7 @@ class Settings(BaseSettings):
     request_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60.0
     """Seconds that serving a call may take."""
     body_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0
-    """Seconds that a caller may take to send a call, and to read on in an answer."""
+    """Seconds that a caller may take to send a call, and to read on in a response."""
     max_body_bytes: Annotated[int | None, Field(ge=1)] = None
     """The largest body that is read, where that shall be less than the contract says."""
     tls_cert_file: str | None = None
@@ -165,7 +164,7 @@ class Settings(BaseSettings):
     cas_connect_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 10.0
     """Seconds to wait for a connection to CAS."""
     cas_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0
-    """Seconds to wait for each part of CAS's answer."""
+    """Seconds to wait for each part of CAS's response."""
     cas_attempts: Annotated[int, Field(ge=1)] = 4
     """How often CAS is called before a refresh fails."""
     cas_retry_wait: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 2.0
@@ -173,7 +172,7 @@ class Settings(BaseSettings):
     cas_deadline: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 900.0
     """Seconds that fetching the list may take in all, further attempts included."""
     cas_max_bytes: Annotated[int, Field(ge=1)] = 2**30
-    """The largest answer of CAS that is read, unpacked."""
+    """The largest response of CAS that is read, unpacked."""
     vip_refresh_at: Annotated[str, AfterValidator(lambda text: f"{_clock(text):%H:%M}")] = "02:00"
     """When the VIP list is refreshed each day, in the time zone below."""
     vip_min_share: Annotated[float, Field(ge=0, le=1)] = 0.5
@@ -193,7 +192,7 @@ class Settings(BaseSettings):
     log_format: Literal["json", "console"] = "json"
     """How log lines look."""
     validate_responses: bool = False
-    """Check each answer against the contract before it is sent."""
+    """Check each response against the contract before it is sent."""
 
 
 def load_settings(**overrides: Any) -> Settings:
@@ -209,7 +208,5 @@ def load_settings(**overrides: Any) -> Settings:
         raise OperatorError(f"{name} {text}") from None
 
 
-def sqlite_path(url: str) -> Path | None:
-    """Return the file of an SQLite URL; None for any other database."""
-    match = re.fullmatch(r"sqlite(?:\+\w+)?:///([^?]+)(?:\?.*)?", url)
-    return Path(match.group(1)) if match else None
+DEFAULTS = Settings.model_construct()
+"""The default of every setting, whatever the environment says. The mock CAS is served with them."""

@@ -1,4 +1,4 @@
-"""Each call of the README and of the partners' pages, run against the demo, gives the answer that is shown."""
+"""Each call of the README and of the partners' pages, run against the demo, gives the response that is shown."""
 
 import json
 import re
@@ -10,8 +10,8 @@ from pathlib import Path
 
 import httpx2
 
-from ocms.contract import Contract
-from ocms.spec import examples
+from contract.document import Contract
+from contract.lint import examples
 
 ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", "docs/partners/cas.md", "docs/partners/plus.md", "docs/partners/every-call.md"]
@@ -34,19 +34,19 @@ def run(command, port, cas_port, database_url):
     return done.stdout.strip()
 
 
-def test_each_call_of_the_pages_gets_the_answer_that_is_shown(demo):
+def test_each_call_of_the_pages_gets_the_response_that_is_shown(demo):
     _, port, cas_port, database_url, _ = demo
     called = dict.fromkeys(PAGES, 0)
     for page in PAGES:
         blocks = BLOCK.findall((ROOT / page).read_text())
-        for (kind, command), (_, answer) in pairwise(blocks):
+        for (kind, command), (_, response) in pairwise(blocks):
             if kind == "sh" and not command.startswith("make"):
-                assert run(command, port, cas_port, database_url) == answer.strip(), f"{page}: {command}"
+                assert run(command, port, cas_port, database_url) == response.strip(), f"{page}: {command}"
                 called[page] += 1
     assert list(called.values()) == [5, 4, 3, 1]
 
 
-def test_each_answer_that_is_shown_without_a_call_is_an_example_of_the_contract():
+def test_each_response_that_is_shown_without_a_call_is_an_example_of_the_contract():
     known = [value for _, _, value in examples(Contract.load("ocms"))]
     for page in PAGES:
         blocks = [("", ""), *BLOCK.findall((ROOT / page).read_text())]

@@ -26,7 +26,7 @@ OF_NOTICE = (
     *("crs_reason_of_suspension", "epr_reason_of_suspension", "payment_status", "amount_payable", "amount_paid"),
 )
 UNKNOWN = {"appCode": "OCMS-4004", "message": "One or more notice numbers could not be found."}
-Answer = tuple[Any, int]
+Response = tuple[Any, int]
 
 
 def get_payment_status(
@@ -35,7 +35,7 @@ def get_payment_status(
     skip: int = 0,
     limit: int | None = None,
     filter: list[str] | None = None,  # noqa: A002  # a name of the contract
-) -> Answer:
+) -> Response:
     """Serve API 1."""
     asked = list(dict.fromkeys(body["notice_nos"]))
     with new_session() as db:
@@ -58,7 +58,7 @@ def get_payment_status(
     return page, 200
 
 
-def get_notice_update(body: Any, user: str, skip: int = 0, limit: int | None = None) -> Answer:
+def get_notice_update(body: Any, user: str, skip: int = 0, limit: int | None = None) -> Response:
     """Serve API 4."""
     asked = list(dict.fromkeys(body["notice_nos"]))
     with new_session() as db:
@@ -85,7 +85,7 @@ def get_notice_update(body: Any, user: str, skip: int = 0, limit: int | None = N
     return page, 200
 
 
-def update_court_notices(body: Any, user: str) -> Answer:
+def update_court_notices(body: Any, user: str) -> Response:
     """Serve API 2."""
     now = datetime.now(SINGAPORE).replace(tzinfo=None)
     counts = Counter(record["notice_no"] for record in body if isinstance(record, dict) and "notice_no" in record)
@@ -179,7 +179,7 @@ def _check(expected: str, apikey: str) -> dict[str, Any] | None:
 
 
 def answer_problem(_: ConnexionRequest, error: ProblemException) -> ConnexionResponse:
-    """Answer a request that is wrong."""
+    """Response a request that is wrong."""
     data = {"appCode": f"OCMS-{error.status}0"[:9], "message": error.title, "errors": [{"message": error.detail}]}
     return ConnexionResponse(error.status, body=json.dumps({"data": data}), content_type="application/json")
 

@@ -132,7 +132,7 @@ def caller(name: str) -> Callable[..., str]:
 
 @app.exception_handler(RequestValidationError)
 def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-    """Answer a request that is wrong."""
+    """Response a request that is wrong."""
     faults = [{"field": "/".join(map(str, fault["loc"])), "message": fault["msg"]} for fault in error.errors()[:20]]
     body = {"appCode": "OCMS-4000", "message": "Invalid request. Please check and try again.", "errors": faults}
     return JSONResponse({"data": body}, 400)
@@ -140,7 +140,7 @@ def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
 
 @app.exception_handler(HTTPException)
 def failed(_: Request, error: HTTPException) -> JSONResponse:
-    """Answer another error."""
+    """Response another error."""
     return JSONResponse({"data": error.detail}, error.status_code)
 
 

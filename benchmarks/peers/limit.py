@@ -258,13 +258,13 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     key = dict(scope["headers"]).get(b"x-api-key", b"")
     caller = KEYS.get(sha256(key).hexdigest())
     if caller is None:
-        status, answer = 401, {"data": {"appCode": "OCMS-4001", "message": "A valid API key is required."}}
+        status, response = 401, {"data": {"appCode": "OCMS-4001", "message": "A valid API key is required."}}
     elif caller != CALLERS[scope["path"][4:]]:
-        status, answer = 403, {"data": {"appCode": "OCMS-4003", "message": "Forbidden."}}
+        status, response = 403, {"data": {"appCode": "OCMS-4003", "message": "Forbidden."}}
     else:
         try:
-            status, answer = handle(body, parse_qs(scope["query_string"].decode()))
+            status, response = handle(body, parse_qs(scope["query_string"].decode()))
         except msgspec.DecodeError as error:
-            status, answer = 400, {"data": {"appCode": "OCMS-4000", "errors": [{"field": "", "message": str(error)}]}}
+            status, response = 400, {"data": {"appCode": "OCMS-4000", "errors": [{"field": "", "message": str(error)}]}}
     await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", b"application/json")]})
-    await send({"type": "http.response.body", "body": ENCODE(answer)})
+    await send({"type": "http.response.body", "body": ENCODE(response)})

@@ -11,12 +11,12 @@ import msgspec
 def main() -> None:
     """Fetch and replace."""
     url = f"{os.environ['OCMS_CAS_URL']}/v1/getVipVehicles"
-    answer = httpx2.post(url, json={}, headers={"X-API-Key": os.environ["OCMS_CAS_API_KEY"]}, timeout=60)
-    answer.raise_for_status()
+    response = httpx2.post(url, json={}, headers={"X-API-Key": os.environ["OCMS_CAS_API_KEY"]}, timeout=60)
+    response.raise_for_status()
     now = datetime.now(timezone(timedelta(hours=8))).replace(tzinfo=None).isoformat(" ")
     rows = [
         (v["vip_vehicle"], v["vehicle_no"], v.get("description"), v["status"], now, "script")
-        for v in msgspec.json.decode(answer.content)
+        for v in msgspec.json.decode(response.content)
     ]
     conn = sqlite3.connect(os.environ["OCMS_DATABASE_URL"].removeprefix("sqlite:///"), isolation_level=None)
     conn.execute("PRAGMA journal_mode = WAL")

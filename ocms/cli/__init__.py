@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
+from db.errors import DatabaseError
+from domain.errors import OperatorError
 from ocms.cli import alerts, dayend, db, jobs, keys, spec
-from ocms.errors import DatabaseError, OcmsError, OperatorError
-from ocms.faults import Fault
+from ocms.mock_cas.faults import Fault
 
 app = typer.Typer(
     name="ocms",
@@ -45,18 +46,15 @@ def serve(
     workers: Annotated[int, typer.Option(min=1, help="How many processes serve requests.")] = 1,
 ) -> None:
     """Serve the API."""
-    from ocms import server
-    from ocms.app import FACTORY, create_app_from_environment, require_migrated
-    from ocms.limits import Limits
+    from ocms.app import FACTORY, create_app_from_environment
+    from ocms.database import require_migrated
     from ocms.settings import load_settings
+    from ocms.web.server import serve
 
     settings = load_settings()
-    app = create_app_from_environment()  # in any case, to tell what is wrong before there are workers
+    app = create_app_from_environment()  # with several workers too, so that an error is reported before they start
     require_migrated(settings)
-    password = settings.tls_key_password.get_secret_value()
-    tls = server.Tls(settings.tls_cert_file, settings.tls_key_file, password) if settings.tls_cert_file else None
-    limits = Limits.of(settings)
-    server.serve(app if workers == 1 else FACTORY, host, port or settings.port, workers, limits=limits, tls=tls)
+    serve(app if workers == 1 else FACTORY, host, port or settings.port, workers, settings)
 
 
 @app.command()
@@ -75,8 +73,8 @@ def mock_cas(  # noqa: PLR0913, PLR0917  # its options
     To change it while it runs: curl -X PUT 127.0.0.1:18090 -d '{"fault": "down", "vehicles": 1000, "day": 1}'
     """
     from ocms.cli.context import configured
-    from ocms.mock_cas import DEMO_KEY, MockCas
-    from ocms.mock_server import serve_mock_cas
+    from ocms.mock_cas.app import DEMO_KEY, MockCas
+    from ocms.mock_cas.server import serve_mock_cas
 
     settings = configured()
     key = settings.cas_api_key.get_secret_value() or DEMO_KEY
@@ -97,7 +95,7 @@ def main() -> None:
         code = _fail(f"{text}; see '{command} --help'", error.exit_code)
     except DatabaseError as error:
         code = _fail(f"the database cannot be used: {error}; check OCMS_DATABASE_URL", 1)
-    except (OperatorError, OcmsError) as error:
+    except OperatorError as error:
         code = _fail(str(error), 1)
     sys.exit(code or 0)
 

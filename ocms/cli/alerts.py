@@ -13,9 +13,9 @@ def alerts() -> None:
 @app.command()
 def test() -> None:
     """Send an alert to every channel of OCMS_ALERT_URLS. Exit code 0 only when all of them took it."""
+    from domain.errors import OperatorError
     from jobs.alerts import send_alert
     from ocms.cli.context import configured
-    from ocms.errors import OperatorError
 
     settings = configured()
     if not settings.alert_urls:

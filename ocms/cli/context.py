@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from db.engine import Database, open_database
+from db.engine import Database
 from db.schema import require_current
+from ocms.database import open_database
 from ocms.logs import configure_logging
 from ocms.settings import Settings, load_settings
 

@@ -14,9 +14,9 @@ def show() -> None:
     from rich.table import Table
 
     from db.dayend import get_dayend_flag, list_dayend_flags
+    from domain.clock import business_date, utc_now
     from ocms.cli.context import configured, opened
     from ocms.cli.tables import show_table
-    from ocms.rules import business_date, utc_now
 
     settings = configured()
     today = business_date(utc_now())
@@ -36,8 +36,8 @@ def set_flag(
 ) -> None:
     """Set the flag of today or of another date."""
     from db.dayend import set_dayend_flag
+    from domain.clock import business_date, utc_now
     from ocms.cli.context import configured, opened
-    from ocms.rules import business_date, utc_now
 
     flag = flag.upper()
     if flag not in ("Y", "N"):

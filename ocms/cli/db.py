@@ -15,8 +15,8 @@ def upgrade(
 ) -> None:
     """Migrate the database to the newest schema."""
     from db import migration
-    from db.engine import open_database
     from ocms.cli.context import configured
+    from ocms.database import open_database
 
     if sql:
         typer.echo(migration.upgrade_script(since), nl=False)
@@ -36,8 +36,9 @@ def seed(
 
     from db import sample_data
     from db.vip_vehicles import count_vip_vehicles
+    from domain.errors import OperatorError
     from ocms.cli.context import configured, opened
-    from ocms.errors import OperatorError
+    from ocms.mock_cas.vehicles import vehicles as sample_vehicles
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     settings = configured()
@@ -48,7 +49,7 @@ def seed(
             task = progress.add_task("notices", total=notices)
             sample_data.seed_notices(conn, notices, lambda done: progress.advance(task, done))
             if vehicles:
-                sample_data.seed_vehicles(conn, vehicles, settings.vip_empty_by)
+                sample_data.seed_vehicles(conn, sample_vehicles(vehicles), settings.vip_empty_by)
     typer.echo(f"Inserted {notices} notices and {vehicles} VIP vehicles.")
 
 
@@ -56,9 +57,9 @@ def seed(
 def check() -> None:
     """Compare the database with what the service needs; each difference is one line. Exit code 0 when there is none."""
     from db.check import list_differences
-    from db.engine import open_database
     from db.schema import require_file
     from ocms.cli.context import configured
+    from ocms.database import open_database
 
     settings = configured()
     database = open_database(settings)

@@ -17,17 +17,17 @@ def run(
     force: Annotated[bool, typer.Option("--force", help="Accept a list that has lost most of its vehicles.")] = False,
 ) -> None:
     """Run one job now. Exit code 0 only when it has done its work."""
-    from jobs import runner
+    from ocms import scheduled_jobs
     from ocms.cli.context import configured, opened
     from ocms.cli.progress import show_progress
     from ocms.cli.stopping import stop_on_signals
 
     settings = configured()
-    if job not in runner.SUBJECTS:
-        raise typer.BadParameter(f"the job must be one of {', '.join(runner.SUBJECTS)}.")
+    if job not in scheduled_jobs.SUBJECTS:
+        raise typer.BadParameter(f"the job must be one of {', '.join(scheduled_jobs.SUBJECTS)}.")
     stop_on_signals()
     with opened(settings) as database:
-        known = runner.Runner(database, settings)
+        known = scheduled_jobs.Runner(database, settings)
         with show_progress("vehicles loaded") as progress:
             changes = known.run(job, force=force, progress=progress)
     typer.echo(f"The VIP list was replaced; it has {changes.rows} vehicles now.")
@@ -40,27 +40,27 @@ def loop() -> None:
     import threading
     from contextlib import suppress
 
-    from jobs.runner import Runner
+    from domain.clock import utc_now
     from jobs.schedule_loop import Loop
     from ocms.cli.context import configured, opened
     from ocms.cli.stopping import stop_on_signals
-    from ocms.rules import utc_now
+    from ocms.scheduled_jobs import Runner, schedule_of
 
     settings = configured()
     stop_on_signals()
     with suppress(KeyboardInterrupt), opened(settings) as database:
-        Loop(settings, Runner(database, settings).look, utc_now).run(threading.Event().wait)
+        Loop(schedule_of(settings), Runner(database, settings).run_if_due, utc_now).run(threading.Event().wait)
 
 
 @app.command()
 def check() -> None:
     """Tell whether each job has succeeded within 25 hours, for a monitor. Exit code 0 only when it has."""
     from db.job_runs import get_last_success
+    from domain.clock import utc_now
+    from domain.errors import OperatorError
     from jobs.incidents import MISSED_AFTER, missed
-    from jobs.runner import SUBJECTS
     from ocms.cli.context import configured, opened
-    from ocms.errors import OperatorError
-    from ocms.rules import utc_now
+    from ocms.scheduled_jobs import SUBJECTS
 
     with opened(configured()) as database:
         for job in SUBJECTS:
@@ -99,9 +99,9 @@ def show(run_id: Annotated[int, typer.Argument(metavar="RUN", help="The number o
     from rich.table import Table
 
     from db.job_runs import get_run
+    from domain.errors import OperatorError
     from ocms.cli.context import configured, opened
     from ocms.cli.tables import show_table
-    from ocms.errors import OperatorError
 
     with opened(configured()) as database, database.reading() as conn:
         row = get_run(conn, run_id)

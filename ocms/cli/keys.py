@@ -16,9 +16,9 @@ def create(
     ] = None,
 ) -> None:
     """Make a new key: print it once, with the hash to configure. The caller's other keys stay valid beside it."""
-    from ocms.contract import Contract
+    from contract.document import Contract
+    from domain.clock import business_date, utc_now
     from ocms.keys import ApiKey, create_key, hash_key
-    from ocms.rules import business_date, utc_now
 
     caller = caller.upper()
     callers = Contract.load("ocms").callers()
@@ -37,10 +37,10 @@ def list_() -> None:
     """Show the keys in OCMS_API_KEYS. Exit code 0 when each caller has one that has not expired."""
     from rich.table import Table
 
+    from contract.document import Contract
+    from domain.clock import business_date, utc_now
     from ocms.cli.tables import show_table
-    from ocms.contract import Contract
     from ocms.keys import EXPIRES_SOON, SHOWN
-    from ocms.rules import business_date, utc_now
     from ocms.settings import load_settings
 
     keys, today = load_settings().api_keys, business_date(utc_now())
@@ -61,9 +61,9 @@ def check() -> None:
     """Tell whose a key is: asks for it, or reads it from standard input. Exit code 0 when it is valid."""
     import sys
 
-    from ocms.errors import OperatorError
+    from domain.clock import business_date, utc_now
+    from domain.errors import OperatorError
     from ocms.keys import SHOWN, KeyRing
-    from ocms.rules import business_date, utc_now
     from ocms.settings import load_settings
 
     key = typer.prompt("Key", hide_input=True) if sys.stdin.isatty() else sys.stdin.readline().strip()

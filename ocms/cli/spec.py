@@ -26,9 +26,9 @@ class Format(StrEnum):
 @app.command()
 def check() -> None:
     """Validate both contracts and their examples; exit 1 when something is wrong."""
+    from contract.document import Contract
+    from contract.lint import problems
     from handlers import missing_modules
-    from ocms.contract import Contract
-    from ocms.spec import problems
 
     found = [f"{name}.yaml: {problem}" for name in Name for problem in problems(Contract.load(name))]
     found += [f"ocms.yaml: an operation has no module {module}" for module in missing_modules(Contract.load("ocms"))]
@@ -53,8 +53,8 @@ def verify(
 
     It calls every operation for real, with invented data: do not point it at a production system.
     """
-    from ocms.contract import Contract
-    from ocms.verify import verify as run
+    from contract.document import Contract
+    from contract.verify import verify as run
 
     pairs = [pair.partition(":") for pair in key or []]
     if not all(colon for _, colon, _ in pairs):
@@ -72,9 +72,9 @@ def export(
     ] = None,
 ) -> None:
     """Write the self-contained document that partners and gateways import."""
-    from ocms.contract import Contract
-    from ocms.errors import OperatorError
-    from ocms.spec import export as write
+    from contract.document import Contract
+    from contract.export import export as write
+    from domain.errors import OperatorError
 
     document = write(Contract.load(contract), form)
     if output is None:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from fixtures.settings import CAS_KEY, PLUS_KEY
 
+from contract.document import Contract
+from contract.export import export
 from db import tables
-from ocms.contract import Contract
-from ocms.spec import export
 
 NAME = "ocms_client"
 
@@ -61,10 +61,10 @@ def test_every_outcome_of_get_payment_status(client, caller):
     operation, models = client("api.cas.get_payment_status"), client("models")
     query = models.NoticeQuery(notice_nos=["541000002E", "541000003F", "540000000N"])
 
-    answer = operation.sync_detailed(client=caller(CAS_KEY), body=query, limit=10)
-    assert answer.status_code == 200
-    assert isinstance(answer.parsed, models.PaymentStatusList)
-    paid, _, unknown = answer.parsed.data
+    response = operation.sync_detailed(client=caller(CAS_KEY), body=query, limit=10)
+    assert response.status_code == 200
+    assert isinstance(response.parsed, models.PaymentStatusList)
+    paid, _, unknown = response.parsed.data
     assert (paid.payment_status, paid.amount_payable) == ("FP", 120.0)
     assert paid.last_processing_date.utcoffset() == dt.timedelta(hours=8)
     assert paid.next_processing_stage is None

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from fixtures.settings import CAS_KEY, PLUS_KEY
 
-from ocms.contract import Contract
-from ocms.spec import export
+from contract.document import Contract
+from contract.export import export
 
 ROOT = Path(__file__).parents[2]
 TOOLS = ROOT / "node_modules" / ".bin"

@@ -7,9 +7,9 @@ import pytest
 from fixtures.coverage import COVERAGE
 from fixtures.settings import OCMS_KEY
 
+from contract.document import MEDIA_TYPE, Contract
 from db.dayend import set_dayend_flag
 from db.sample_data import seed_notices
-from ocms.contract import MEDIA_TYPE, Contract
 
 CONTRACT = Contract.load("ocms")
 CASES = [
@@ -31,7 +31,7 @@ WRONG = {
 
 @pytest.fixture
 def assert_answered_as_shown(callers, database):
-    """Send a request, and compare the answer with an example of the contract."""
+    """Send a request, and compare the response with an example of the contract."""
     with database.writing() as conn:
         seed_notices(conn, 10, lambda _: None)
         set_dayend_flag(conn, date(2026, 6, 30), "Y")
@@ -40,21 +40,21 @@ def assert_answered_as_shown(callers, database):
     def compare(operation, request, name):
         definition = CONTRACT.document["paths"][operation.path]["post"]
         ((status, expected),) = [
-            (int(status), answer["content"][MEDIA_TYPE]["examples"][name]["value"])
-            for status, answer in definition["responses"].items()
-            if name in answer["content"][MEDIA_TYPE]["examples"]
+            (int(status), response["content"][MEDIA_TYPE]["examples"][name]["value"])
+            for status, response in definition["responses"].items()
+            if name in response["content"][MEDIA_TYPE]["examples"]
         ]
-        answer = (plus if definition["tags"] == ["PLUS"] else cas).post(operation.path, json=request)
-        body = answer.json()
+        response = (plus if definition["tags"] == ["PLUS"] else cas).post(operation.path, json=request)
+        body = response.json()
         if isinstance(body["data"], dict) and "correlationId" in body["data"]:
             body["data"]["correlationId"] = expected["data"]["correlationId"]
-        assert (answer.status_code, body) == (status, expected)
+        assert (response.status_code, body) == (status, expected)
 
     return compare
 
 
 @pytest.mark.parametrize(("operation", "name"), CASES)
-def test_a_request_of_the_contract_gets_the_answer_of_the_same_name(assert_answered_as_shown, operation, name):
+def test_a_request_of_the_contract_gets_the_response_of_the_same_name(assert_answered_as_shown, operation, name):
     body = CONTRACT.document["paths"][operation.path]["post"]["requestBody"]["content"][MEDIA_TYPE]
     assert_answered_as_shown(operation, body["examples"][name]["value"], name)
 
@@ -68,7 +68,7 @@ def test_a_wrong_request_gets_the_error_that_is_shown(assert_answered_as_shown, 
 def test_the_examples_of_cas_are_the_answers_of_the_mock_cas(mock_cas, request_body, status):
     definition = Contract.load("cas").document["paths"]["/v1/getVipVehicles"]["post"]
     ((name, expected),) = definition["responses"][status]["content"][MEDIA_TYPE]["examples"].items()
-    answer = httpx2.post(f"{mock_cas(2)}/v1/getVipVehicles", json=request_body, headers={"X-API-Key": OCMS_KEY})
-    COVERAGE["cas"].observe(answer.request, answer)
-    assert str(answer.status_code) == status
-    assert f"answer example getVipVehicles {status} {name}" in COVERAGE["cas"].seen, (answer.json(), expected)
+    response = httpx2.post(f"{mock_cas(2)}/v1/getVipVehicles", json=request_body, headers={"X-API-Key": OCMS_KEY})
+    COVERAGE["cas"].observe(response.request, response)
+    assert str(response.status_code) == status
+    assert f"response example getVipVehicles {status} {name}" in COVERAGE["cas"].seen, (response.json(), expected)

@@ -14,7 +14,7 @@ from fixtures.settings import CAS_KEY, OCMS_KEY, PLUS_KEY
 from db.dayend import set_dayend_flag
 from db.sample_data import seed_notices
 from ocms.app import create_app
-from ocms.faults import Fault
+from ocms.mock_cas.faults import Fault
 
 ROOT = Path(__file__).parents[2]
 

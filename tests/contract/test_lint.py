@@ -10,8 +10,8 @@ import pytest
 import yaml
 from openapi_spec_validator import OpenAPIV30SpecValidator
 
-from ocms.contract import Contract
-from ocms.spec import export
+from contract.document import Contract
+from contract.export import export
 
 ROOT = Path(__file__).parents[2]
 TOOL = {**os.environ, "REDOCLY_TELEMETRY": "off"}

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ocms.contract import Contract
-from ocms.spec import export
+from contract.document import Contract
+from contract.export import export
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = ROOT / "openapi" / "published"

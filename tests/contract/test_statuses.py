@@ -2,8 +2,8 @@
 
 import pytest
 
+from contract.document import Contract
 from db import tables
-from ocms.contract import Contract
 
 OPERATIONS = list(Contract.load("ocms").operations.values())
 JSON = {"Content-Type": "application/json"}
@@ -53,6 +53,6 @@ def test_a_database_that_is_away_is_told_with_the_time_to_wait(clients, operatio
     else:
         url = database.engine.url.set(host="127.0.0.1", port=1).difference_update_query(["port"])
         elsewhere = {"database_url": url.render_as_string(hide_password=False)}
-    answer = clients(operation, **elsewhere)[0].post(operation.path, json=good_body(operation))
-    assert answer.status_code == 503
-    assert int(answer.headers["Retry-After"]) >= 1
+    response = clients(operation, **elsewhere)[0].post(operation.path, json=good_body(operation))
+    assert response.status_code == 503
+    assert int(response.headers["Retry-After"]) >= 1

@@ -7,8 +7,9 @@ import pytest
 from db import tables
 from db.dayend import get_dayend_flag, list_dayend_flags, set_dayend_flag
 from db.job_runs import FAILED, finish_run, insert_run, list_runs
-from db.sample_data import FIRST_NOTICE, notice_number, seed_notices, vehicles
-from ocms.rules import is_emcons, is_fully_paid, is_ps_wwp
+from db.sample_data import FIRST_NOTICE, notice_number, seed_notices
+from domain.rules import is_emcons, is_fully_paid, is_ps_wwp
+from ocms.mock_cas.vehicles import vehicles
 
 
 def test_the_dayend_flag_of_a_date_is_set_and_changed(database):

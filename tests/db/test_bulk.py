@@ -9,8 +9,9 @@ from sqlalchemy.dialects import mssql
 
 from db import bulk, notices, tables
 from db.bulk import CHUNK, insert_rows, list_changed, update_rows, upsert_values
-from db.dialect import Instant, Money, notice_set, row_set
-from ocms.rules import SINGAPORE
+from db.column_types import Instant, Money
+from db.json_sets import notice_set, row_set
+from domain.clock import SINGAPORE
 
 NOW = datetime(2026, 6, 30, 14, 30, tzinfo=UTC)
 

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.mssql import DATETIME2, DATETIMEOFFSET, NUMERIC, SMALLD
 
 from db import migration, schema, tables
 from db.check import _permissions, _settings, _wrong_type, list_differences
-from db.dialect import EXACT
+from db.column_types import EXACT
 from db.grants import WRITTEN, grant_script
 
 SCRIPTS = Path(__file__).parents[2] / "docs" / "sql"
@@ -99,7 +99,7 @@ def test_a_column_of_another_type_is_told_where_it_does_harm(column, found, told
 def test_settings_of_the_database_are_told(server_database, tds, found, told):
     kinds = {"versioned": int, "level": int, "collation": str}
     settings = Rows(kinds, [(*found, "SQL_Latin1_General_CP1_CI_AS")])
-    tds.answer = lambda statement: settings if "is_read_committed" in statement.sql else Done()
+    tds.response = lambda statement: settings if "is_read_committed" in statement.sql else Done()
     with server_database.reading() as conn:
         found = list(_settings(conn, {}))
     assert len(found) == len(told)
@@ -108,7 +108,7 @@ def test_settings_of_the_database_are_told(server_database, tds, found, told):
 
 def test_a_key_of_another_collation_is_told(server_database, tds):
     kinds = {"versioned": int, "level": int, "collation": str}
-    tds.answer = lambda statement: (
+    tds.response = lambda statement: (
         Rows(kinds, [(1, 160, "Latin1_General_CI_AS")]) if "is_read_committed" in statement.sql else Done()
     )
     with server_database.reading() as conn:
@@ -118,7 +118,7 @@ def test_a_key_of_another_collation_is_told(server_database, tds):
 
 def test_each_missing_permission_is_told(server_database, tds):
     refused = {("ocms_vip_vehicle", "ALTER"), ("ocms_cas_emcons", "INSERT"), ("ocms_valid_offence_notice", "UPDATE")}
-    tds.answer = lambda statement: (
+    tds.response = lambda statement: (
         Rows({"granted": int}, [(int(statement.values[:2] not in refused),)])
         if "HAS_PERMS" in statement.sql
         else Done()

@@ -12,10 +12,11 @@ from sqlalchemy import insert, select
 
 from db import migration, schema, tables
 from db.engine import connect, in_savepoint
+from db.errors import DatabaseError, DatabaseUnavailableError, DuplicateKeyError
 from db.isolation import write_isolated
 from db.notices import list_payment_statuses
-from ocms.errors import DatabaseError, DatabaseUnavailableError, DuplicateKeyError, OperatorError
-from ocms.rules import SINGAPORE
+from domain.clock import SINGAPORE
+from domain.errors import OperatorError
 
 sqlite_only = pytest.mark.skipif("OCMS_TEST_DATABASE_URL" in os.environ, reason="tests what is particular to SQLite")
 
@@ -50,7 +51,7 @@ def test_a_savepoint_fails_by_itself(database):
     with database.writing() as conn:
         add_flag(conn, 1)
         with pytest.raises(DuplicateKeyError):
-            in_savepoint(conn, lambda conn: [add_flag(conn, 2), add_flag(conn, 1)])
+            in_savepoint(conn, lambda: [add_flag(conn, 2), add_flag(conn, 1)])
         add_flag(conn, 3)
     assert count(database) == 2
 
@@ -163,7 +164,7 @@ def test_writing_isolated_leaves_out_only_what_cannot_be_written(database, bad):
         for item in items:
             add_flag(conn, item + 1, "X" if item in bad else "Y")
 
-    failed = write_isolated(database.write, write, list(range(7)))
+    failed = write_isolated(lambda items: database.write(write, items), list(range(7)))
     assert {item for item, _ in failed} == bad
     assert count(database) == 7 - len(bad)
     assert (len(calls) == 1) is not bool(bad)
@@ -177,7 +178,7 @@ def test_an_unavailable_database_is_not_asked_again_for_each_item(database):
         raise DatabaseUnavailableError("gone")
 
     with pytest.raises(DatabaseUnavailableError):
-        write_isolated(database.write, write, list(range(100)))
+        write_isolated(lambda items: database.write(write, items), list(range(100)))
     assert calls == [100]
 
 
@@ -188,7 +189,7 @@ def test_a_fault_in_more_than_single_items_is_not_searched_for_long(database):
         calls.append(len(items))
         raise DatabaseError("refused")
 
-    assert len(write_isolated(database.write, write, list(range(10_000)))) == 10_000
+    assert len(write_isolated(lambda items: database.write(write, items), list(range(10_000)))) == 10_000
     assert len(calls) < 500
 
 

@@ -10,11 +10,13 @@ from fixtures.tds import DROP, HANG, Done, Refusal, Rows
 from sqlalchemy import make_url
 
 from db import notices, tables
-from db.dialect import empty, job_lock
+from db.dialect import empty
 from db.engine import connect
+from db.errors import DatabaseError, DatabaseUnavailableError
+from db.job_lock import job_lock
 from db.sql_server import find_driver, with_driver
+from domain.errors import JobRunningError
 from ocms.app import create_app
-from ocms.errors import DatabaseError, DatabaseUnavailableError, JobRunningError
 
 
 def read(database):
@@ -56,17 +58,17 @@ def wrong_database(url, tds, silent):
 
 
 def hanging_statement(url, tds, silent):
-    tds.answer = lambda statement: HANG if statement.sql.startswith("SELECT") else Done()
+    tds.response = lambda statement: HANG if statement.sql.startswith("SELECT") else Done()
     return url
 
 
 def broken_connection(url, tds, silent):
-    tds.answer = lambda statement: DROP if statement.sql.startswith("SELECT") else Done()
+    tds.response = lambda statement: DROP if statement.sql.startswith("SELECT") else Done()
     return url
 
 
 def deadlock(url, tds, silent):
-    tds.answer = lambda statement: Refusal(1205, "deadlock") if statement.sql.startswith("SELECT") else Done()
+    tds.response = lambda statement: Refusal(1205, "deadlock") if statement.sql.startswith("SELECT") else Done()
     return url
 
 
@@ -92,10 +94,10 @@ def test_an_accident_is_one_clear_line_and_503(server_url, tds, silent_port, acc
     assert ACCIDENTS[accident] in text
     assert "\n" not in text
     assert "secret" not in text
-    answer = ask(serve(create_app(settings)))
-    assert answer.status_code == 503
-    assert int(answer.headers["Retry-After"]) >= 1
-    assert answer.json()["data"]["message"] == "Something went wrong. Please try again later."
+    response = ask(serve(create_app(settings)))
+    assert response.status_code == 503
+    assert int(response.headers["Retry-After"]) >= 1
+    assert response.json()["data"]["message"] == "Something went wrong. Please try again later."
     assert "secret" not in logs.text()
 
 
@@ -104,10 +106,10 @@ def test_a_read_that_takes_too_long_is_given_up(server_url, tds, serve, make_set
         database_url=hanging_statement(server_url, tds, None), database_timeout=3, request_timeout=0.3
     )
     begun = time.monotonic()
-    answer = ask(serve(create_app(settings)))
-    assert answer.status_code == 503
+    response = ask(serve(create_app(settings)))
+    assert response.status_code == 503
     assert time.monotonic() - begun < 2.5  # which the statement would take
-    httpx2.get(str(answer.url.join("/openapi.json")))  # a call is logged after its answer, and before the next one
+    httpx2.get(str(response.url.join("/openapi.json")))  # a call is logged after its response, and before the next one
     assert logs("call")[0]["reason"] == "a call took longer than 0.3 s"
 
 
@@ -144,7 +146,7 @@ def test_the_live_connection_has_the_options_of_the_settings(server_url, tds):
 
 
 def test_a_login_that_may_not_truncate_is_told_what_to_do(server_database, tds):
-    tds.answer = lambda statement: Refusal(1088, "Cannot find the object") if "TRUNCATE" in statement.sql else Done()
+    tds.response = lambda statement: Refusal(1088, "Cannot find the object") if "TRUNCATE" in statement.sql else Done()
     with pytest.raises(DatabaseError, match=r"grant it ALTER on ocms_vip_vehicle .* or set OCMS_VIP_EMPTY_BY=delete"):
         server_database.write(empty, tables.vip_vehicle, "truncate")
     server_database.write(empty, tables.vip_vehicle, "delete")
@@ -154,7 +156,7 @@ def test_a_login_that_may_not_truncate_is_told_what_to_do(server_database, tds):
 @pytest.mark.parametrize("before", [[], [Rows({"nothing": int})], [Done(0)]], ids=["plain", "empty result", "count"])
 @pytest.mark.parametrize("number", [0, 1, -1, -2, -3, -999])
 def test_the_lock_of_a_job_is_held_by_one(server_database, tds, before, number):
-    tds.answer = lambda s: [*before, Rows({"granted": int}, [(number,)])] if "sp_getapplock" in s.sql else Done()
+    tds.response = lambda s: [*before, Rows({"granted": int}, [(number,)])] if "sp_getapplock" in s.sql else Done()
     ran = []
     if number < 0:
         refused = JobRunningError if number == -1 else DatabaseError  # cancelled, a deadlock, a wrong call

@@ -8,10 +8,10 @@ import pytest
 from fixtures.tds import DROP, Done, Refusal, Rows
 
 from db import cas_emcons, dayend, notices
-from db.driver_errors import MOVED, PASSING
+from db.driver_errors import MOVED, TRANSIENT
 from db.engine import ATTEMPTS
+from db.errors import DatabaseError, DatabaseUnavailableError, TransactionLostError
 from db.isolation import write_isolated
-from ocms.errors import DatabaseError, DatabaseUnavailableError, TransactionLostError
 
 NOW = datetime(2026, 6, 30, 14, 30, tzinfo=UTC)
 
@@ -28,27 +28,27 @@ def selects(tds):
     return len([sql for sql in tds.statements if sql.startswith("SELECT")])
 
 
-def failing_once(failure, answer=Done()):  # noqa: B008  # it holds no state
-    """Fail at the first SELECT, then answer well."""
+def failing_once(failure, response=Done()):  # noqa: B008  # it holds no state
+    """Fail at the first SELECT, then response well."""
     failures = iter([failure])
-    return lambda statement: next(failures, answer) if statement.sql.startswith("SELECT") else Done()
+    return lambda statement: next(failures, response) if statement.sql.startswith("SELECT") else Done()
 
 
-@pytest.mark.parametrize("number", sorted(PASSING))
+@pytest.mark.parametrize("number", sorted(TRANSIENT))
 def test_what_passes_is_tried_again_from_the_start_of_the_unit_of_work(server_database, tds, number):
-    tds.answer = failing_once(Refusal(number), Rows({"notice_no": str}))
+    tds.response = failing_once(Refusal(number), Rows({"notice_no": str}))
     assert read(server_database) == {}
     assert selects(tds) == 2
 
 
 def test_a_broken_connection_is_replaced_and_the_unit_of_work_done_again(server_database, tds):
-    tds.answer = failing_once(DROP, Rows({"notice_no": str}))
+    tds.response = failing_once(DROP, Rows({"notice_no": str}))
     assert read(server_database) == {}
     assert len(tds.logins) == 2
 
 
 def test_a_connection_that_broke_while_it_was_idle_is_never_used(server_database, tds):
-    tds.answer = lambda statement: Rows({"notice_no": str}) if statement.sql.startswith("SELECT") else Done()
+    tds.response = lambda statement: Rows({"notice_no": str}) if statement.sql.startswith("SELECT") else Done()
     read(server_database)
     tds.break_connections()
     assert read(server_database) == {}
@@ -57,7 +57,7 @@ def test_a_connection_that_broke_while_it_was_idle_is_never_used(server_database
 
 @pytest.mark.parametrize("when", ["before a statement", "before the commit"])
 def test_a_connection_that_breaks_within_a_unit_of_work_leaves_it_undone_and_tried_again(server_database, tds, when):
-    tds.answer = lambda statement: Rows({"notice_no": str}) if statement.sql.startswith("SELECT") else Done()
+    tds.response = lambda statement: Rows({"notice_no": str}) if statement.sql.startswith("SELECT") else Done()
     attempts = []
 
     def write(conn):
@@ -74,7 +74,7 @@ def test_a_connection_that_breaks_within_a_unit_of_work_leaves_it_undone_and_tri
 
 
 def test_attempts_end(server_database, tds):
-    tds.answer = lambda statement: Refusal(1205, "deadlock") if statement.sql.startswith("SELECT") else Done()
+    tds.response = lambda statement: Refusal(1205, "deadlock") if statement.sql.startswith("SELECT") else Done()
     with pytest.raises(DatabaseUnavailableError, match="deadlock"):
         read(server_database)
     assert selects(tds) == ATTEMPTS
@@ -82,7 +82,7 @@ def test_attempts_end(server_database, tds):
 
 @pytest.mark.parametrize("number", [102, 207, 208, 229, 245, 515, 547, 1222, 8152, 9002])
 def test_what_does_not_pass_is_never_tried_again(server_database, tds, number):
-    tds.answer = lambda statement: Refusal(number) if statement.sql.startswith("SELECT") else Done()
+    tds.response = lambda statement: Refusal(number) if statement.sql.startswith("SELECT") else Done()
     with pytest.raises(DatabaseError):
         server_database.read(dayend.get_dayend_flag, date(2026, 6, 30))
     assert selects(tds) == 1
@@ -93,33 +93,33 @@ def test_where_the_record_cannot_be_read_the_notices_still_are(server_database, 
     names = [column.name for column in notices.PAYMENT_STATUS]
     notice = Rows(dict.fromkeys(names, str), [("N1", *[None] * (len(names) - 1))])
 
-    def answer(statement):
+    def response(statement):
         if "ocms_cas_emcons" in statement.sql:
             return Refusal(number)
         return notice if statement.sql.startswith("SELECT ocms") else Done()
 
-    tds.answer = answer
+    tds.response = response
     assert list(read(server_database)) == ["N1"]
     assert selects(tds) == 2
     assert [line["table"] for line in logs("record_not_readable")] == ["ocms_cas_emcons"]
 
 
 def ending_the_transaction(updates):
-    """Answer each UPDATE with the next of `updates`; there is no savepoint to return to."""
+    """Response each UPDATE with the next of `updates`; there is no savepoint to return to."""
 
-    def answer(statement):
+    def response(statement):
         if statement.sql.startswith("UPDATE"):
             return next(updates)
         if statement.sql.startswith("ROLLBACK TRANSACTION"):
             return Refusal(3903, "no corresponding BEGIN TRANSACTION")
         return Rows({"a": str, "b": str}) if statement.sql.startswith("SELECT") else Done()
 
-    return answer
+    return response
 
 
 def test_a_deadlock_in_a_savepoint_starts_the_whole_unit_of_work_again(server_database, tds):
     """SQL Server has rolled the transaction back, so that there is no savepoint to return to."""
-    tds.answer = ending_the_transaction(iter([Refusal(1205, "deadlock"), Done(1)]))
+    tds.response = ending_the_transaction(iter([Refusal(1205, "deadlock"), Done(1)]))
     upsert(server_database)
     assert [sql[:6] for sql in tds.statements if sql[:6] in ("UPDATE", "INSERT", "COMMIT")] == [
         "UPDATE",
@@ -130,7 +130,7 @@ def test_a_deadlock_in_a_savepoint_starts_the_whole_unit_of_work_again(server_da
 
 
 def test_a_deadlock_in_a_savepoint_that_stays_is_503(server_database, tds):
-    tds.answer = ending_the_transaction(repeat(Refusal(1205, "deadlock")))
+    tds.response = ending_the_transaction(repeat(Refusal(1205, "deadlock")))
     with pytest.raises(DatabaseUnavailableError, match="deadlock"):
         upsert(server_database)
     assert len([sql for sql in tds.statements if sql.startswith("UPDATE")]) == ATTEMPTS
@@ -138,7 +138,7 @@ def test_a_deadlock_in_a_savepoint_that_stays_is_503(server_database, tds):
 
 @pytest.mark.parametrize("number", [596, 701, 976, 978, 983, 1105, 1222, 3906, 6005, 9002])
 def test_a_server_that_cannot_work_is_unavailable_and_a_moved_one_is_connected_anew(server_database, tds, number):
-    tds.answer = failing_once(Refusal(number, "not now"), Rows({"notice_no": str}))
+    tds.response = failing_once(Refusal(number, "not now"), Rows({"notice_no": str}))
     for refused in (True, False):
         with pytest.raises(DatabaseUnavailableError, match="not now") if refused else nullcontext():
             server_database.read(dayend.get_dayend_flag, date(2026, 6, 30))
@@ -149,7 +149,7 @@ def test_a_detail_that_another_program_has_inserted_meanwhile_is_updated(server_
     """The row was not there when it was looked for, and is when it is inserted: it is looked for again."""
     inserted = []
 
-    def answer(statement):
+    def response(statement):
         if statement.sql.startswith("INSERT"):
             inserted.append(statement)
             return Refusal(2627, "duplicate", 14)
@@ -158,7 +158,7 @@ def test_a_detail_that_another_program_has_inserted_meanwhile_is_updated(server_
         detail = ("N1", "OLD") if inserted else (None, None)
         return Rows({"notice_no": str, "has_detail": str, "last_eburar_update": str}, [("N1", *detail)])
 
-    tds.answer = answer
+    tds.response = response
     change = {"N1": {"last_eburar_update": "NEW"}}
     assert server_database.write(notices.update_court_notices, change, "CAS", NOW) == (set(), {})
     (update,) = [statement for statement in tds.sent if statement.sql.startswith("UPDATE ocms_offence_notice_detail")]
@@ -166,7 +166,7 @@ def test_a_detail_that_another_program_has_inserted_meanwhile_is_updated(server_
 
 
 def test_a_transaction_that_is_gone_for_good_is_not_tried_again(server_database, tds):
-    tds.answer = ending_the_transaction(repeat(Refusal(245, "conversion failed")))
+    tds.response = ending_the_transaction(repeat(Refusal(245, "conversion failed")))
     with pytest.raises(TransactionLostError, match="conversion failed"):
         upsert(server_database)
     assert len([sql for sql in tds.statements if sql.startswith("UPDATE")]) == 1
@@ -176,14 +176,14 @@ def test_a_duplicate_key_means_that_the_other_one_was_first(server_database, tds
     """Another replica has inserted the same notice meanwhile: its row is found, and there is nothing left to do."""
     inserted = []
 
-    def answer(statement):
+    def response(statement):
         if statement.sql.startswith("INSERT"):
             inserted.append(statement)
             return Refusal(2627, "Violation of PRIMARY KEY constraint. The duplicate key value is (N1).", 14)
         found = [("N1", "Y")] if inserted else []
         return Rows({"notice_no": str, "emcons_flag": str}, found) if statement.sql.startswith("SELECT") else Done()
 
-    tds.answer = answer
+    tds.response = response
     upsert(server_database)
     assert len(inserted) == 1
     assert "COMMIT" in tds.statements
@@ -195,7 +195,7 @@ def test_a_duplicate_key_means_that_the_other_one_was_first(server_database, tds
 
 
 def test_a_duplicate_key_that_stays_is_an_error_of_that_notice_only(server_database, tds):
-    def answer(statement):
+    def response(statement):
         if statement.sql.startswith("INSERT") and '"N2"' in statement.values[-1]:
             return Refusal(2627, "duplicate", 14)
         kinds = {"notice_no": str, "emcons_flag": str}
@@ -204,6 +204,6 @@ def test_a_duplicate_key_that_stays_is_an_error_of_that_notice_only(server_datab
     def write(conn, items):
         cas_emcons.upsert(conn, items, "CAS", NOW)
 
-    tds.answer = answer
-    failed = write_isolated(server_database.write, write, [("N1", "Y"), ("N2", "Y"), ("N3", "Y")])
+    tds.response = response
+    failed = write_isolated(lambda items: server_database.write(write, items), [("N1", "Y"), ("N2", "Y"), ("N3", "Y")])
     assert [item for item, _ in failed] == [("N2", "Y")]

@@ -14,8 +14,10 @@ from fixtures.tds import Done, Rows
 from sqlglot import exp
 
 from db import cas_emcons, court_cases, dayend, job_runs, notices, sample_data, tables, vip_vehicles
-from db.dialect import empty, job_lock
+from db.dialect import empty
 from db.engine import connect
+from db.job_lock import job_lock
+from ocms.mock_cas.vehicles import vehicles
 
 APPROVED = Path(__file__).with_name("approved")
 NOW = datetime(2026, 6, 30, 14, 30, tzinfo=UTC)
@@ -73,14 +75,14 @@ CASES = {
     "notices.update_court_notices": lambda db: db.write(notices.update_court_notices, CHANGES, "CAS", NOW),
     "sample_data.has_notices": lambda db: db.read(sample_data.has_notices),
     "sample_data.seed_notices": lambda db: db.write(sample_data.seed_notices, 1, lambda _: None),
-    "sample_data.seed_vehicles": lambda db: db.write(sample_data.seed_vehicles, 1),
+    "sample_data.seed_vehicles": lambda db: db.write(sample_data.seed_vehicles, vehicles(1)),
     "vip_vehicles.count_vip_vehicles": lambda db: db.read(vip_vehicles.count_vip_vehicles),
     "vip_vehicles.replace_vip_vehicles": replace_vip_vehicles,
 }
 
 
-def answer(statement):
-    """What a server might answer."""
+def response(statement):
+    """What a server might response."""
     sql = statement.sql
     if "sp_getapplock" in sql:
         return Rows({"granted": int}, [(0,)])
@@ -114,7 +116,7 @@ def work_of(sent):
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_statement_is_the_one_that_was_reviewed(server_database, tds, case):
-    tds.answer = has_flag if case.endswith("_again") else answer
+    tds.response = has_flag if case.endswith("_again") else response
     CASES[case](server_database)
     found = written(work_of(tds.sent))
     file = APPROVED / f"{case}.sql"
@@ -161,7 +163,7 @@ def test_no_text_is_sent_as_nvarchar_but_json():
 
 
 def test_the_set_of_notices_of_any_size_is_one_parameter(server_database, tds):
-    tds.answer = answer
+    tds.response = response
     asked = [f"N{i:010}" for i in range(10_000)]
     server_database.read(notices.list_payment_statuses, asked)
     server_database.read(notices.list_payment_statuses, asked[:1])
@@ -172,7 +174,7 @@ def test_the_set_of_notices_of_any_size_is_one_parameter(server_database, tds):
 
 
 def test_a_schema_of_the_url_is_named_in_each_statement_but_for_temporary_tables(server_url, tds):
-    tds.answer = answer
+    tds.response = response
     database = connect(f"{server_url}&schema=court")
     replace_vip_vehicles(database)
     database.read(notices.list_payment_statuses, ["N1"])

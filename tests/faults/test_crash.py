@@ -32,11 +32,11 @@ class Sender(threading.Thread):
                 while not self.done.is_set():
                     self.sent += 1
                     number = self.sent
-                    answer = client.post("/v1/updateCourtNotices", json=[self._record(no) for no in self._notices])
-                    if answer.status_code == 200:
+                    response = client.post("/v1/updateCourtNotices", json=[self._record(no) for no in self._notices])
+                    if response.status_code == 200:
                         self.acknowledged = number
-                    elif answer.status_code != 503:
-                        self.refused.append(answer.text)
+                    elif response.status_code != 503:
+                        self.refused.append(response.text)
             time.sleep(0.01)
 
     def _record(self, notice_no):

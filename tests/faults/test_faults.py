@@ -19,7 +19,7 @@ from fixtures.sockets import Connection, request
 
 from db import tables
 from db.dayend import set_dayend_flag
-from ocms.rules import business_date
+from domain.clock import business_date
 
 
 def batch(numbers, amount):
@@ -77,17 +77,17 @@ def test_a_full_disk_is_503_and_what_was_acknowledged_stays(small_disk, database
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_server_that_is_stopped_answers_each_call_that_it_has(replica, seeded, rows, workers):
     numbers, server = seeded(400), replica(workers=workers)
-    answers, ready = [], threading.Barrier(21, timeout=30)
+    responses, ready = [], threading.Barrier(21, timeout=30)
 
     def call(number):
         mine = numbers[number * 20 : number * 20 + 20]
         body = repr(batch(mine, number + 1)).replace("'", '"').encode()
         with Connection(("127.0.0.1", server.port)) as connection:
-            assert connection.send(request()).answer().status == 200  # so that it is connected
+            assert connection.send(request()).response().status == 200  # so that it is connected
             ready.wait()
             connection.send(request(body, path="/v1/updateCourtNotices"))
             ready.wait()
-            answers.append((number, mine, connection.answer()))
+            responses.append((number, mine, connection.response()))
 
     threads = [threading.Thread(target=call, args=(number,)) for number in range(20)]
     for thread in threads:
@@ -98,13 +98,13 @@ def test_a_server_that_is_stopped_answers_each_call_that_it_has(replica, seeded,
     for thread in threads:
         thread.join(20)
     assert server.process.wait(10) == 0
-    assert len(answers) == 20
+    assert len(responses) == 20
     amounts = {row["notice_no"]: row["amount_payable"] for row in rows(tables.valid_offence_notice)}
-    for number, mine, answer in answers:
-        assert answer is not None, "a call was cut"
-        assert answer.status in (200, 503)
+    for number, mine, response in responses:
+        assert response is not None, "a call was cut"
+        assert response.status in (200, 503)
         written = {amounts[no] for no in mine}
-        assert written == {Decimal(number + 1)} if answer.status == 200 else len(written) == 1
+        assert written == {Decimal(number + 1)} if response.status == 200 else len(written) == 1
 
 
 def test_a_log_that_nobody_reads_any_more_costs_no_call(start, database, seeded, tmp_path):
@@ -115,7 +115,7 @@ def test_a_log_that_nobody_reads_any_more_costs_no_call(start, database, seeded,
     for _ in range(20):
         with Connection(("127.0.0.1", port)) as connection:
             for _ in range(3):
-                assert connection.send(request()).answer().status == 200
+                assert connection.send(request()).response().status == 200
     assert process.poll() is None
     process.stderr = None
 
@@ -156,6 +156,6 @@ def test_a_worker_that_is_killed_is_replaced(replica, seeded):
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         with suppress(OSError), Connection(("127.0.0.1", server.port), 5) as connection:
-            if all(connection.send(request(key=CAS_KEY)).answer().status == 200 for _ in range(20)):
+            if all(connection.send(request(key=CAS_KEY)).response().status == 200 for _ in range(20)):
                 return
     pytest.fail("the server did not recover")

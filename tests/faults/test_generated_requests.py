@@ -1,4 +1,4 @@
-"""Thousands of generated requests for each operation: no failure of ours, no answer without the error body, no leak.
+"""Thousands of generated requests for each operation: no failure of ours, no response without the error body, no leak.
 
 Schemathesis holds the operations to the contract in tests/contract; here is what no contract would send.
 """
@@ -13,7 +13,7 @@ from fixtures.sockets import Connection, request
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from ocms.contract import Contract
+from contract.document import Contract
 
 CONTRACT = Contract.load("ocms")
 REQUESTS = effort(2_000, 100_000)
@@ -104,12 +104,12 @@ class Caller:
         if time.monotonic() - self._used > self.IDLE:
             self.close()
             self._connect()
-        answer = self._connection.send(data).answer()
+        response = self._connection.send(data).response()
         self._used = time.monotonic()
-        if answer is None or answer.headers.get("connection") == "close":
+        if response is None or response.headers.get("connection") == "close":
             self.close()
             self._connect()
-        return answer
+        return response
 
     def close(self):
         self._connection.socket.close()
@@ -117,7 +117,7 @@ class Caller:
 
 @pytest.mark.timeout(effort(600, 14_400))
 @pytest.mark.parametrize("operation", CONTRACT.operations.values(), ids=lambda operation: operation.operation_id)
-def test_whatever_is_sent_gets_a_proper_answer(replica, seeded, operation):
+def test_whatever_is_sent_gets_a_proper_response(replica, seeded, operation):
     seeded(3)
     server = replica()
     caller, statuses, memory = Caller(server.port), {}, []
@@ -132,14 +132,14 @@ def test_whatever_is_sent_gets_a_proper_answer(replica, seeded, operation):
     )
     @given(requests(operation))
     def send(data):
-        answer = caller.call(data)
-        assert answer is not None, "no answer"
-        statuses[answer.status] = statuses.get(answer.status, 0) + 1
-        assert answer.status < 500
-        assert answer.headers["x-correlation-id"]
-        assert json.loads(answer.body)
-        if answer.status >= 400:
-            assert answer.code.startswith("OCMS-")
+        response = caller.call(data)
+        assert response is not None, "no response"
+        statuses[response.status] = statuses.get(response.status, 0) + 1
+        assert response.status < 500
+        assert response.headers["x-correlation-id"]
+        assert json.loads(response.body)
+        if response.status >= 400:
+            assert response.code.startswith("OCMS-")
         if sum(statuses.values()) in (REQUESTS // 4, REQUESTS - 1):
             memory.append(server.memory())
 

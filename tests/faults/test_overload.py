@@ -1,4 +1,4 @@
-"""More load than the service can take: it answers what it can in time, tells the others to come back, and recovers."""
+"""More load than the service can take: it responses what it can in time, tells the others to come back, and recovers."""
 
 import json
 import threading
@@ -14,13 +14,13 @@ WAIT = 0.5
 
 
 def sustainable_rate(replica, data, seconds=3, callers=4):
-    """Calls a second that a few callers get who each wait for their answer."""
+    """Calls a second that a few callers get who each wait for their response."""
     counts, until = [0] * callers, time.monotonic() + seconds
 
     def call(number):
         with Connection(("127.0.0.1", replica.port)) as connection:
             while time.monotonic() < until:
-                assert connection.send(data).answer().status == 200
+                assert connection.send(data).response().status == 200
                 counts[number] += 1
 
     threads = [threading.Thread(target=call, args=(number,)) for number in range(callers)]
@@ -60,7 +60,7 @@ def test_500_slow_callers_do_not_stop_fast_ones(replica, seeded):
         for _ in range(100):
             for connection in slow[2:500:50]:
                 connection.send(b"x")
-            assert fast.send(request()).answer().status == 200
+            assert fast.send(request()).response().status == 200
     for connection in slow:
         connection.socket.close()
     assert server.recovers()

@@ -13,7 +13,7 @@ from sqlalchemy import update
 
 from db import tables
 from db.dayend import set_dayend_flag
-from ocms.rules import business_date, utc_now
+from domain.clock import business_date, utc_now
 
 ROUNDS = effort(10, 200)
 CALLERS = 8
@@ -45,8 +45,8 @@ def test_the_same_calls_at_once_on_two_replicas(replica, clients, seeded, rows, 
     due = "2026-07-31T23:59:59+08:00"
     numbers = seeded(40, emcons_flag="Y")
     with replicas[0].client() as client:
-        answer = client.post("/v1/updateCourtNotices", json=[{"notice_no": no, "atoms_flag": "A"} for no in numbers])
-        assert answer.status_code == 200
+        response = client.post("/v1/updateCourtNotices", json=[{"notice_no": no, "atoms_flag": "A"} for no in numbers])
+        assert response.status_code == 200
     set_due_date(database, due)
     callers = {key: clients(replicas, CALLERS, key) for key in (CAS_KEY, PLUS_KEY)}
     for turn in range(ROUNDS):

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import update
 
 from db import tables
-from ocms.rules import SINGAPORE
+from domain.clock import SINGAPORE
 
 DUE = datetime(2026, 7, 31, 15, 59, 59, tzinfo=UTC)
 
@@ -17,9 +17,9 @@ DUE = datetime(2026, 7, 31, 15, 59, 59, tzinfo=UTC)
 def test_each_requested_notice_is_answered_with_its_details(plus, add_notice):
     add_notice("N003", amount_payable=Decimal("305.05"), payment_allowance_flag="Y", court_payment_due_date=DUE)
     add_notice("N004", payment_allowance_flag="N")
-    answer = plus.call("getNoticeUpdate", {"notice_nos": ["N004", "N003", "N004"]})
-    assert answer.status_code == 200
-    assert answer.json() == {
+    response = plus.call("getNoticeUpdate", {"notice_nos": ["N004", "N003", "N004"]})
+    assert response.status_code == 200
+    assert response.json() == {
         "total": 2,
         "limit": 2,
         "skip": 0,
@@ -92,7 +92,7 @@ def test_a_new_due_date_replaces_the_recorded_one(plus, add_notice, row_of, data
 
 @pytest.mark.source("2.2", "Database Error")
 @pytest.mark.parametrize("failure", ["row", "table"])
-def test_when_the_court_case_cannot_be_recorded_the_answer_is_still_sent(
+def test_when_the_court_case_cannot_be_recorded_the_response_is_still_sent(
     plus, add_notice, rows, refuse_writes, drop_table, logs, failure
 ):
     add_notice("C1", court_payment_due_date=DUE)
@@ -101,10 +101,10 @@ def test_when_the_court_case_cannot_be_recorded_the_answer_is_still_sent(
         refuse_writes(tables.court_case, "C1")
     else:
         drop_table(tables.court_case)
-    answer = plus.call("getNoticeUpdate", {"notice_nos": ["C1", "C2"]})
-    assert answer.status_code == 200
-    assert [item["notice_no"] for item in answer.json()["data"]] == ["C1", "C2"]
-    assert "error" not in answer.text
+    response = plus.call("getNoticeUpdate", {"notice_nos": ["C1", "C2"]})
+    assert response.status_code == 200
+    assert [item["notice_no"] for item in response.json()["data"]] == ["C1", "C2"]
+    assert "error" not in response.text
     failed = [line["notice_no"] for line in logs("not_recorded")]
     if failure == "row":
         assert failed == ["C1"]
@@ -116,9 +116,9 @@ def test_when_the_court_case_cannot_be_recorded_the_answer_is_still_sent(
 @pytest.mark.source("2.2", "Not Found OCMS-4004")
 def test_an_unknown_notice_fails_the_call_and_nothing_is_written(plus, add_notice, rows):
     add_notice("C1", court_payment_due_date=DUE)
-    answer = plus.call("getNoticeUpdate", {"notice_nos": ["X2", "C1", "X1", "X2"]})
-    assert answer.status_code == 404
-    data = answer.json()["data"]
+    response = plus.call("getNoticeUpdate", {"notice_nos": ["X2", "C1", "X1", "X2"]})
+    assert response.status_code == 404
+    data = response.json()["data"]
     assert (data["appCode"], data["message"]) == ("OCMS-4004", "One or more notice numbers could not be found.")
     assert data["notice_nos"] == ["X2", "X1"]
     assert rows(tables.court_case) == []
@@ -140,9 +140,9 @@ def test_a_page_does_not_hide_an_unknown_notice(plus, add_notice):
 @pytest.mark.parametrize("value", [-1, 10001, "two"])
 @pytest.mark.parametrize("name", ["skip", "limit"])
 def test_a_page_that_is_not_as_the_contract_says_is_named(plus, name, value):
-    answer = plus.call("getNoticeUpdate", {"notice_nos": ["A"]}, **{name: value})
-    assert answer.status_code == 400
-    assert [fault["field"] for fault in answer.json()["data"]["errors"]] == [name]
+    response = plus.call("getNoticeUpdate", {"notice_nos": ["A"]}, **{name: value})
+    assert response.status_code == 400
+    assert [fault["field"] for fault in response.json()["data"]["errors"]] == [name]
 
 
 def test_an_amount_that_ocms_does_not_hold_is_null(plus, add_notice):
@@ -152,15 +152,15 @@ def test_an_amount_that_ocms_does_not_hold_is_null(plus, add_notice):
 
 
 def test_the_filter_of_api_1_is_unknown_here(plus):
-    answer = plus.call("getNoticeUpdate", {"notice_nos": ["A"]}, filter="FP")
-    assert answer.json()["data"]["errors"] == [{"field": "filter", "message": "unknown parameter"}]
+    response = plus.call("getNoticeUpdate", {"notice_nos": ["A"]}, filter="FP")
+    assert response.json()["data"]["errors"] == [{"field": "filter", "message": "unknown parameter"}]
 
 
 @pytest.mark.source("2.2", "General Server Error OCMS-5000")
 def test_a_failure_of_the_database_tells_no_detail(plus, drop_table):
     drop_table(tables.offence_notice_detail)
-    answer = plus.call("getNoticeUpdate", {"notice_nos": ["N1"]})
-    assert answer.status_code == 500
-    data = answer.json()["data"]
+    response = plus.call("getNoticeUpdate", {"notice_nos": ["N1"]})
+    assert response.status_code == 500
+    data = response.json()["data"]
     assert (data["appCode"], data["message"]) == ("OCMS-5000", "Something went wrong. Please try again later.")
-    assert "ocms_offence" not in answer.text
+    assert "ocms_offence" not in response.text

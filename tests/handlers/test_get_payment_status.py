@@ -8,15 +8,15 @@ import pytest
 from sqlalchemy import update
 
 from db import tables
-from ocms.rules import SINGAPORE
+from domain.clock import SINGAPORE
 
 NOT_FOUND = {"appCode": "OCMS-4004", "message": "One or more notice numbers could not be found."}
 NOT_RECORDED = {"appCode": "OCMS-5000", "message": "Something went wrong. Please try again later."}
 
 
-def numbers(answer):
-    assert answer.status_code == 200, answer.text
-    return [item["notice_no"] for item in answer.json()["data"]]
+def numbers(response):
+    assert response.status_code == 200, response.text
+    return [item["notice_no"] for item in response.json()["data"]]
 
 
 @pytest.mark.source("1.2", "Success: CAS receives a success response")
@@ -34,9 +34,9 @@ def test_each_requested_notice_is_answered_with_its_details(cas, add_notice):
         amount_paid=Decimal("70.00"),
         payment_allowance_flag="Y",
     )
-    answer = cas.call("getPaymentStatus", {"notice_nos": ["N001"]})
-    assert answer.status_code == 200
-    assert answer.json() == {
+    response = cas.call("getPaymentStatus", {"notice_nos": ["N001"]})
+    assert response.status_code == 200
+    assert response.json() == {
         "total": 1,
         "limit": 1,
         "skip": 0,
@@ -69,9 +69,9 @@ def test_amounts_leave_exactly_as_they_are_stored(cas, add_notice):
 def test_answers_come_in_the_order_of_the_request_and_once_each(cas, add_notice):
     for notice_no in ("A", "B", "C"):
         add_notice(notice_no)
-    answer = cas.call("getPaymentStatus", {"notice_nos": ["C", "A", "X", "C", "B", "A"]})
-    assert numbers(answer) == ["C", "A", "X", "B"]
-    assert answer.json()["total"] == 4
+    response = cas.call("getPaymentStatus", {"notice_nos": ["C", "A", "X", "C", "B", "A"]})
+    assert numbers(response) == ["C", "A", "X", "B"]
+    assert response.json()["total"] == 4
 
 
 def test_notice_numbers_are_compared_exactly(cas, add_notice):
@@ -149,7 +149,7 @@ def test_a_notice_that_cannot_be_recorded_is_marked_logged_and_holds_up_no_other
     assert [line["notice_no"] for line in logs("not_recorded")] == ["E3"]
 
 
-def test_without_the_table_of_emcons_notices_the_answer_is_still_sent(cas, add_notice, drop_table):
+def test_without_the_table_of_emcons_notices_the_response_is_still_sent(cas, add_notice, drop_table):
     add_notice("E1", emcons_flag="Y")
     add_notice("N1")
     drop_table(tables.cas_emcons)
@@ -171,9 +171,9 @@ def test_without_the_table_of_emcons_notices_the_answer_is_still_sent(cas, add_n
 def test_paging_cuts_out_a_part_and_total_counts_all(cas, add_notice, query, expected, limit):
     for notice_no in ("A", "B", "C"):
         add_notice(notice_no)
-    answer = cas.call("getPaymentStatus", {"notice_nos": ["A", "B", "C", "X"]}, **query)
-    assert numbers(answer) == expected
-    described = answer.json()
+    response = cas.call("getPaymentStatus", {"notice_nos": ["A", "B", "C", "X"]}, **query)
+    assert numbers(response) == expected
+    described = response.json()
     assert (described["total"], described["limit"], described["skip"]) == (4, limit, query.get("skip", 0))
 
 
@@ -186,9 +186,9 @@ def test_a_filter_leaves_only_paid_or_emcons_notices_and_those_that_do_not_exist
     add_notice("P", payment_status="FP")
     add_notice("E", emcons_flag="Y")
     add_notice("O", payment_status="PP")
-    answer = cas.call("getPaymentStatus", {"notice_nos": ["P", "E", "O", "X"]}, filter=names)
-    assert numbers(answer) == expected
-    assert answer.json()["total"] == len(expected)
+    response = cas.call("getPaymentStatus", {"notice_nos": ["P", "E", "O", "X"]}, filter=names)
+    assert numbers(response) == expected
+    assert response.json()["total"] == len(expected)
 
 
 def test_an_emcons_notice_is_recorded_when_it_is_answered_not_before(cas, add_notice, rows):
@@ -201,9 +201,9 @@ def test_an_emcons_notice_is_recorded_when_it_is_answered_not_before(cas, add_no
 def test_ten_thousand_notices_are_answered_in_one_call(cas, add_notice):
     add_notice("N9999")
     asked = [f"N{number}" for number in range(10_000)]
-    answer = cas.call("getPaymentStatus", {"notice_nos": asked})
-    assert numbers(answer) == asked
-    assert "error" not in answer.json()["data"][-1]
+    response = cas.call("getPaymentStatus", {"notice_nos": asked})
+    assert numbers(response) == asked
+    assert "error" not in response.json()["data"][-1]
     assert cas.call("getPaymentStatus", {"notice_nos": [*asked, "N10000"]}).status_code == 400
 
 
@@ -225,9 +225,9 @@ def test_ten_thousand_notices_are_answered_in_one_call(cas, add_notice):
     ],
 )
 def test_a_request_that_is_not_as_the_contract_says_names_the_field(cas, body, field):
-    answer = cas.post("/v1/getPaymentStatus", content=msgspec.json.encode(body))
-    assert answer.status_code == 400
-    data = answer.json()["data"]
+    response = cas.post("/v1/getPaymentStatus", content=msgspec.json.encode(body))
+    assert response.status_code == 400
+    data = response.json()["data"]
     assert data["appCode"] == "OCMS-4000"
     assert data["message"] == "Invalid request. Please check and try again."
     assert field in [fault["field"] for fault in data["errors"]]
@@ -253,16 +253,16 @@ def test_a_request_that_is_not_as_the_contract_says_names_the_field(cas, body, f
     ],
 )
 def test_a_query_parameter_that_is_not_as_the_contract_says_is_named(cas, query, field):
-    answer = cas.post(f"/v1/getPaymentStatus?{query}", json={"notice_nos": ["N1"]})
-    assert answer.status_code == 400
-    assert [fault["field"] for fault in answer.json()["data"]["errors"]] == [field]
+    response = cas.post(f"/v1/getPaymentStatus?{query}", json={"notice_nos": ["N1"]})
+    assert response.status_code == 400
+    assert [fault["field"] for fault in response.json()["data"]["errors"]] == [field]
 
 
 @pytest.mark.source("1.2", "General Server Error OCMS-5000")
 def test_a_failure_of_the_database_tells_no_detail(cas, drop_table):
     drop_table(tables.valid_offence_notice)
-    answer = cas.call("getPaymentStatus", {"notice_nos": ["N1"]})
-    assert answer.status_code == 500
-    data = answer.json()["data"]
+    response = cas.call("getPaymentStatus", {"notice_nos": ["N1"]})
+    assert response.status_code == 500
+    data = response.json()["data"]
     assert (data["appCode"], data["message"]) == ("OCMS-5000", "Something went wrong. Please try again later.")
-    assert "ocms_valid" not in answer.text
+    assert "ocms_valid" not in response.text

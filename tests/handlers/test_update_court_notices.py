@@ -9,7 +9,7 @@ from fixtures.batches import TODAY, failures, send
 
 from db import tables
 from db.dayend import set_dayend_flag
-from ocms.rules import SINGAPORE
+from domain.clock import SINGAPORE
 
 pytestmark = pytest.mark.usefixtures("after_dayend")
 
@@ -24,7 +24,7 @@ UNKNOWN = "One or more notice numbers could not be found."
 def test_a_good_batch_updates_every_field_of_every_notice(cas, add_notice, row_of, clock):
     add_notice("N1", last_processing_stage="CRT")
     add_notice("N2", atoms_flag="Y", amount_payable=Decimal("12.50"))
-    answer = send(
+    response = send(
         cas,
         {
             "notice_no": "N1",
@@ -39,7 +39,7 @@ def test_a_good_batch_updates_every_field_of_every_notice(cas, add_notice, row_o
         },
         {"notice_no": "N2", "next_processing_stage": "CRC"},
     )
-    assert (answer.status_code, answer.json()) == (200, SUCCESS)
+    assert (response.status_code, response.json()) == (200, SUCCESS)
     now = clock.now.astimezone(SINGAPORE)
     first = row_of(tables.valid_offence_notice, "N1")
     assert first == first | {
@@ -71,8 +71,8 @@ def test_an_absent_field_stays_and_null_clears(cas, add_notice, row_of):
 @pytest.mark.parametrize("text", ["0.01", "99999999.99", "70", "70.0", "7e1", "70.00", "0", "4.35", "1.1E2"])
 def test_amounts_are_stored_exactly_however_they_are_written(cas, add_notice, row_of, text):
     add_notice("N1", amount_payable=Decimal("1.00"))
-    answer = cas.post("/v1/updateCourtNotices", content=f'[{{"notice_no":"N1","amount_payable":{text}}}]')
-    assert answer.status_code == 200, answer.text
+    response = cas.post("/v1/updateCourtNotices", content=f'[{{"notice_no":"N1","amount_payable":{text}}}]')
+    assert response.status_code == 200, response.text
     assert str(row_of(tables.valid_offence_notice, "N1")["amount_payable"]) == f"{Decimal(text):.2f}"
 
 
@@ -116,7 +116,7 @@ def test_sending_a_batch_again_changes_nothing_more(cas, add_notice, rows, clock
 def test_a_bad_record_never_fails_the_batch(cas, add_notice, row_of):
     add_notice("N1")
     add_notice("N2")
-    answer = send(
+    response = send(
         cas,
         {"notice_no": "N1", "atoms_flag": "Y"},
         {"notice_no": "N2", "amount_payable": 70.005},
@@ -124,11 +124,11 @@ def test_a_bad_record_never_fails_the_batch(cas, add_notice, row_of):
         {"notice_no": "N 1", "atoms_flag": "Y"},
         "N1",
     )
-    assert answer.status_code == 207
-    data = answer.json()["data"]
+    assert response.status_code == 207
+    data = response.json()["data"]
     assert (data["appCode"], data["message"], data["succeeded"]) == ("OCMS-4022", INVALID, ["N1"])
-    assert data["correlationId"] == answer.headers["X-Correlation-ID"]
-    assert failures(answer) == [
+    assert data["correlationId"] == response.headers["X-Correlation-ID"]
+    assert failures(response) == [
         (1, "N2", "OCMS-4022"),
         (2, "X1", "OCMS-4004"),
         (3, None, "OCMS-4022"),
@@ -170,9 +170,9 @@ def test_a_bad_record_never_fails_the_batch(cas, add_notice, row_of):
 def test_a_record_that_is_not_as_the_contract_says_names_the_field(cas, add_notice, rows, change, field):
     add_notice("N1")
     before = rows(tables.valid_offence_notice)
-    answer = send(cas, {"notice_no": "N1", **change})
-    assert answer.status_code == 422
-    (failed,) = answer.json()["data"]["failed"]
+    response = send(cas, {"notice_no": "N1", **change})
+    assert response.status_code == 422
+    (failed,) = response.json()["data"]["failed"]
     assert failed["notice_no"] == "N1"
     assert field in [fault["field"] for fault in failed["errors"]]
     assert rows(tables.valid_offence_notice) == before
@@ -184,25 +184,25 @@ def test_a_negative_zero_is_a_zero(cas, add_notice, row_of):
     assert str(row_of(tables.valid_offence_notice, "N1")["amount_payable"]) == "0.00"
 
 
-def test_when_every_record_fails_the_answer_is_422(cas, add_notice):
+def test_when_every_record_fails_the_response_is_422(cas, add_notice):
     add_notice("N1")
-    answer = send(cas, {"notice_no": "N1"}, {"atoms_flag": "Y"}, {"notice_no": "X1", "atoms_flag": "Y"})
-    assert answer.status_code == 422
-    assert answer.json()["data"]["succeeded"] == []
-    assert failures(answer) == [(0, "N1", "OCMS-4022"), (1, None, "OCMS-4022"), (2, "X1", "OCMS-4004")]
+    response = send(cas, {"notice_no": "N1"}, {"atoms_flag": "Y"}, {"notice_no": "X1", "atoms_flag": "Y"})
+    assert response.status_code == 422
+    assert response.json()["data"]["succeeded"] == []
+    assert failures(response) == [(0, "N1", "OCMS-4022"), (1, None, "OCMS-4022"), (2, "X1", "OCMS-4004")]
 
 
 def test_a_notice_that_is_twice_in_a_batch_fails_both_times(cas, add_notice, row_of):
     add_notice("N1")
     add_notice("N2")
-    answer = send(
+    response = send(
         cas,
         {"notice_no": "N1", "atoms_flag": "Y"},
         {"notice_no": "N2", "atoms_flag": "Y"},
         {"notice_no": "N1", "atoms_flag": "XX", "amount_payable": -1},
     )
-    assert failures(answer) == [(0, "N1", "OCMS-4022"), (2, "N1", "OCMS-4022")]
-    assert answer.json()["data"]["succeeded"] == ["N2"]
+    assert failures(response) == [(0, "N1", "OCMS-4022"), (2, "N1", "OCMS-4022")]
+    assert response.json()["data"]["succeeded"] == ["N2"]
     assert row_of(tables.valid_offence_notice, "N1")["atoms_flag"] is None
 
 
@@ -216,9 +216,9 @@ def test_before_dayend_nothing_is_written(cas, add_notice, rows, database, flag)
         if flag:
             set_dayend_flag(conn, TODAY, flag)
     before = rows(tables.valid_offence_notice)
-    answer = send(cas, {"notice_no": "N1", "atoms_flag": "Y"})
-    assert answer.status_code == 409
-    data = answer.json()["data"]
+    response = send(cas, {"notice_no": "N1", "atoms_flag": "Y"})
+    assert response.status_code == 409
+    data = response.json()["data"]
     assert data["appCode"] == "OCMS-4009"
     assert data["message"] == "Court notices can be updated only after day-end. Please try again later."
     assert rows(tables.valid_offence_notice) == before
@@ -257,6 +257,6 @@ def test_outside_its_window_a_batch_is_refused(callers, add_notice, window, stat
     "body", [{}, [], "N1", 1, None, {"notice_no": "N1", "atoms_flag": "Y"}, [1, "N1"], [[{"notice_no": "N1"}]]]
 )
 def test_a_body_that_is_no_array_of_objects_is_a_bad_request(cas, body):
-    answer = cas.post("/v1/updateCourtNotices", content=msgspec.json.encode(body))
-    assert answer.status_code == 400
-    assert answer.json()["data"]["appCode"] == "OCMS-4000"
+    response = cas.post("/v1/updateCourtNotices", content=msgspec.json.encode(body))
+    assert response.status_code == 400
+    assert response.json()["data"]["appCode"] == "OCMS-4000"

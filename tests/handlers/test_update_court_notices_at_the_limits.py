@@ -34,10 +34,10 @@ def nested(depth):
 def test_no_record_is_so_bad_that_it_fails_the_batch(cas, add_notice, row_of, bad):
     add_notice("N1")
     good = b'{"notice_no":"N1","atoms_flag":"Y"}'
-    answer = cas.post("/v1/updateCourtNotices", content=b"[" + bad + b"," + good + b"]")
-    assert answer.status_code == 207
-    assert answer.json()["data"]["succeeded"] == ["N1"]
-    assert failures(answer) == [(0, "N2" if b"N2" in bad else None, "OCMS-4022")]
+    response = cas.post("/v1/updateCourtNotices", content=b"[" + bad + b"," + good + b"]")
+    assert response.status_code == 207
+    assert response.json()["data"]["succeeded"] == ["N1"]
+    assert failures(response) == [(0, "N2" if b"N2" in bad else None, "OCMS-4022")]
     assert row_of(tables.valid_offence_notice, "N1")["atoms_flag"] == "Y"
 
 
@@ -45,8 +45,8 @@ def test_no_record_is_so_bad_that_it_fails_the_batch(cas, add_notice, row_of, ba
 def test_numbers_beyond_any_sense_take_no_time(cas, number):
     """Checked digit by digit, a batch of them once kept all callers waiting for minutes."""
     record = b'{"notice_no":"N1","amount_payable":' + number + b"}"
-    answer = cas.post("/v1/updateCourtNotices", content=b"[" + b",".join([record] * 10_000) + b"]", timeout=20)
-    assert len(answer.json()["data"]["failed"]) == 10_000
+    response = cas.post("/v1/updateCourtNotices", content=b"[" + b",".join([record] * 10_000) + b"]", timeout=20)
+    assert len(response.json()["data"]["failed"]) == 10_000
 
 
 def test_when_the_database_ends_the_transaction_nothing_is_reported_as_written(cas, add_notice, rows, database):
@@ -61,8 +61,8 @@ def test_when_the_database_ends_the_transaction_nothing_is_reported_as_written(c
                 f"CREATE TRIGGER t{notice_no} BEFORE UPDATE ON ocms_valid_offence_notice "
                 f"WHEN NEW.notice_no = '{notice_no}' BEGIN SELECT RAISE({what}, 'refused'); END"
             )
-    answer = send(cas, *({"notice_no": n, "atoms_flag": "Y"} for n in ("N0", "N1", "N2", "N3")))
-    assert answer.status_code == 500
+    response = send(cas, *({"notice_no": n, "atoms_flag": "Y"} for n in ("N0", "N1", "N2", "N3")))
+    assert response.status_code == 500
     assert rows(tables.valid_offence_notice) == before
 
 
@@ -80,23 +80,23 @@ def test_a_fault_in_every_record_is_given_up_soon(cas, add_notice, database):
             "CREATE TRIGGER refuse BEFORE UPDATE ON ocms_valid_offence_notice WHEN NEW.notice_no <> 'N0' "
             "BEGIN SELECT RAISE(ABORT, 'refused'); END"
         )
-    answer = send(cas, *({"notice_no": f"N{number}", "atoms_flag": "Y"} for number in range(2000)))
-    assert answer.status_code == 207
-    assert answer.json()["data"]["succeeded"] == ["N0"]
-    assert {f["appCode"] for f in answer.json()["data"]["failed"]} == {"OCMS-5000"}
+    response = send(cas, *({"notice_no": f"N{number}", "atoms_flag": "Y"} for number in range(2000)))
+    assert response.status_code == 207
+    assert response.json()["data"]["succeeded"] == ["N0"]
+    assert {f["appCode"] for f in response.json()["data"]["failed"]} == {"OCMS-5000"}
 
 
 def test_a_record_that_cannot_be_written_leaves_the_others_written(cas, add_notice, row_of, refuse_writes, logs):
     for notice_no in ("N1", "N2", "N3", "N4"):
         add_notice(notice_no)
     refuse_writes(tables.offence_notice_detail, "N3")
-    answer = send(
+    response = send(
         cas, *({"notice_no": n, "atoms_flag": "Y", "payment_allowance": "Y"} for n in ("N1", "N2", "N3", "N4"))
     )
-    assert answer.status_code == 207
-    assert failures(answer) == [(2, "N3", "OCMS-5000")]
-    assert answer.json()["data"]["failed"][0]["message"] == BROKEN
-    assert answer.json()["data"]["succeeded"] == ["N1", "N2", "N4"]
+    assert response.status_code == 207
+    assert failures(response) == [(2, "N3", "OCMS-5000")]
+    assert response.json()["data"]["failed"][0]["message"] == BROKEN
+    assert response.json()["data"]["succeeded"] == ["N1", "N2", "N4"]
     flags = {n: row_of(tables.valid_offence_notice, n)["atoms_flag"] for n in ("N1", "N2", "N3", "N4")}
     assert flags == {"N1": "Y", "N2": "Y", "N3": None, "N4": "Y"}, "a record is written whole or not at all"
     assert [line["notice_no"] for line in logs("not_updated")] == ["N3"]
@@ -105,17 +105,17 @@ def test_a_record_that_cannot_be_written_leaves_the_others_written(cas, add_noti
 def test_ten_thousand_records_are_taken_in_one_call_and_no_more(cas, add_notice):
     add_notice("N1")
     batch = [{"notice_no": f"N{number}", "atoms_flag": "Y"} for number in range(10_000)]
-    answer = send(cas, *batch)
-    assert answer.status_code == 207
-    assert answer.json()["data"]["succeeded"] == ["N1"]
-    assert len(answer.json()["data"]["failed"]) == 9_999
+    response = send(cas, *batch)
+    assert response.status_code == 207
+    assert response.json()["data"]["succeeded"] == ["N1"]
+    assert len(response.json()["data"]["failed"]) == 9_999
     assert send(cas, *batch, {"notice_no": "N10000", "atoms_flag": "Y"}).status_code == 400
 
 
 @pytest.mark.source("1.3", "General Server Error OCMS-5000")
 def test_a_failure_of_the_database_tells_no_detail(cas, drop_table):
     drop_table(tables.dayend)
-    answer = send(cas, {"notice_no": "N1", "atoms_flag": "Y"})
-    assert answer.status_code == 500
-    assert answer.json()["data"]["message"] == BROKEN
-    assert "dayend" not in answer.text
+    response = send(cas, {"notice_no": "N1", "atoms_flag": "Y"})
+    assert response.status_code == 500
+    assert response.json()["data"]["message"] == BROKEN
+    assert "dayend" not in response.text

@@ -8,9 +8,9 @@ from contextlib import contextmanager, suppress
 
 import anyio
 import pytest
+from fixtures.refreshing import read_list
 from starlette.responses import JSONResponse
 
-from jobs.cas_client import CasClient
 from jobs.failures import (
     CasStatusError,
     CasUnreachableError,
@@ -20,17 +20,16 @@ from jobs.failures import (
     RefreshError,
     TooLargeError,
 )
-from ocms.contract import Contract
+from ocms.scheduled_jobs import cas_client
 
-CONTRACT = Contract.load("cas")
 VEHICLE = {"vip_vehicle": "V1", "vehicle_no": "SBA1A", "status": "ACTIVE"}
 
 
 class FakeCas:
     """A CAS that answers with a list of (status, body), one each call, and keeps what it was asked."""
 
-    def __init__(self, *answers):
-        self.answers = list(answers)
+    def __init__(self, *responses):
+        self.responses = list(responses)
         self.requests = []
 
     async def __call__(self, scope, receive, send):
@@ -38,15 +37,14 @@ class FakeCas:
             return
         body = (await receive())["body"]
         self.requests.append((scope["method"], scope["path"], dict(scope["headers"]), body))
-        status, answer = self.answers.pop(0)
-        await JSONResponse(answer, status)(scope, receive, send)
+        status, response = self.responses.pop(0)
+        await JSONResponse(response, status)(scope, receive, send)
 
 
 @pytest.fixture
 def fetch(serve, make_settings):
     def run(app, **settings):
-        client = CasClient(CONTRACT, make_settings(cas_url=serve(app), **settings))
-        return client.fetch_vip_vehicles(lambda parts: [vehicle for part in parts for vehicle in part])
+        return read_list(cas_client(make_settings(cas_url=serve(app), **settings)))
 
     return run
 
@@ -75,7 +73,7 @@ def test_the_number_of_attempts_is_a_setting(fetch):
 
 
 @pytest.mark.parametrize("status", [204, 301, 400, 401, 403, 404, 429])
-def test_any_other_answer_is_not_tried_again(fetch, status):
+def test_any_other_response_is_not_tried_again(fetch, status):
     app = FakeCas((status, None))
     with pytest.raises(RefreshError):
         fetch(app)
@@ -83,11 +81,11 @@ def test_any_other_answer_is_not_tried_again(fetch, status):
 
 
 @pytest.mark.parametrize(
-    ("answer", "reason"),
+    ("response", "reason"),
     [
-        ({}, "is no array"),
-        ({"data": [VEHICLE]}, "is no array"),
-        (None, "is no array"),
+        ({}, "is not an array"),
+        ({"data": [VEHICLE]}, "is not an array"),
+        (None, "is not an array"),
         ([VEHICLE, {}], "/1/vip_vehicle"),
         ([VEHICLE | {"vip_vehicle": ""}], "/0/vip_vehicle"),
         ([VEHICLE | {"vehicle_no": "x" * 51}], "/0/vehicle_no"),
@@ -96,9 +94,9 @@ def test_any_other_answer_is_not_tried_again(fetch, status):
         ([VEHICLE | {"description": "a\x00b"}], "/0/description"),
     ],
 )
-def test_a_list_that_is_not_as_the_contract_says_is_refused(fetch, answer, reason):
+def test_a_list_that_is_not_as_the_contract_says_is_refused(fetch, response, reason):
     with pytest.raises(RefreshError, match=reason):
-        fetch(FakeCas((200, answer)))
+        fetch(FakeCas((200, response)))
 
 
 def test_it_is_told_how_many_records_are_wrong_and_what_of_the_first_three(fetch):
@@ -107,7 +105,7 @@ def test_it_is_told_how_many_records_are_wrong_and_what_of_the_first_three(fetch
         fetch(FakeCas((200, [VEHICLE, *wrong])))
     text = 'value is not of type "string"'
     assert str(raised.value) == (
-        "30 of 31 records in the list of CAS are not as openapi/cas.yaml says: "
+        "30 of 31 records in the list of CAS do not conform to openapi/cas.yaml: "
         f"/1/status {text}; /2/status {text}; /3/status {text}"
     )
 
@@ -122,14 +120,14 @@ async def trickle(scope, receive, send):
         await anyio.sleep(0.02)
 
 
-def test_an_answer_that_never_ends_is_given_up_at_the_deadline(fetch):
+def test_an_response_that_never_ends_is_given_up_at_the_deadline(fetch):
     with pytest.raises(DeadlineError, match=r"CAS took longer than 0\.3 seconds in all \(OCMS_CAS_DEADLINE\)"):
         fetch(trickle, cas_deadline=0.3, cas_timeout=5)
 
 
 @contextmanager
-def raw_cas(answer):
-    """A CAS of bare sockets: `answer` gets each connection; yields its address."""
+def raw_cas(response):
+    """A CAS of bare sockets: `response` gets each connection; yields its address."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve_all():
@@ -138,7 +136,7 @@ def raw_cas(answer):
                     connection, _ = server.accept()
                     with connection, suppress(OSError):
                         connection.recv(4096)
-                        answer(connection)
+                        response(connection)
 
         thread = threading.Thread(target=serve_all)
         thread.start()
@@ -151,10 +149,9 @@ def raw_cas(answer):
 
 @pytest.fixture
 def fetch_from(make_settings):
-    def run(answer, **settings):
-        with raw_cas(answer) as url:
-            client = CasClient(CONTRACT, make_settings(cas_url=url, **settings))
-            return client.fetch_vip_vehicles(lambda parts: sum(map(len, parts)))
+    def run(response, **settings):
+        with raw_cas(response) as url:
+            return len(read_list(cas_client(make_settings(cas_url=url, **settings))))
 
     return run
 
@@ -188,33 +185,33 @@ def reset(connection):
     ],
 )
 @pytest.mark.parametrize("end", [lambda _: None, reset], ids=["closed", "reset"])
-def test_an_answer_that_ends_in_the_middle_is_cut_off_and_tried_again(fetch_from, logs, rest, end):
+def test_an_response_that_ends_in_the_middle_is_cut_off_and_tried_again(fetch_from, logs, rest, end):
     def cut(connection):
         connection.sendall(HEAD + rest)
         time.sleep(0.05)
         end(connection)
 
-    with pytest.raises(CutOffError, match="CAS cut its answer off"):
+    with pytest.raises(CutOffError, match="CAS cut its response off"):
         fetch_from(cut, cas_attempts=2)
-    assert len(logs("cas_call_failed")) == 2
+    assert len(logs("stamina.retry_scheduled")) == 1
 
 
 @pytest.mark.parametrize("end", [lambda _: None, reset], ids=["closed", "reset"])
-def test_a_connection_that_breaks_before_the_answer_is_no_answer_that_was_cut(fetch_from, logs, end):
+def test_a_connection_that_breaks_before_the_response_is_no_response_that_was_cut(fetch_from, logs, end):
     with pytest.raises(CasUnreachableError, match="CAS cannot be reached"):
         fetch_from(end, cas_attempts=2)
-    assert len(logs("cas_call_failed")) == 2
+    assert len(logs("stamina.retry_scheduled")) == 1
 
 
 def test_a_break_of_the_secure_connection_is_no_matter_of_certificates(make_settings, logs):
     with raw_cas(lambda _: None) as url:
-        client = CasClient(CONTRACT, make_settings(cas_url=url.replace("http", "https"), cas_attempts=2))
+        client = cas_client(make_settings(cas_url=url.replace("http", "https"), cas_attempts=2))
         with pytest.raises(CasUnreachableError):
-            client.fetch_vip_vehicles(list)
-    assert len(logs("cas_call_failed")) == 2
+            read_list(client)
+    assert len(logs("stamina.retry_scheduled")) == 1
 
 
-def test_an_answer_that_is_too_large_is_given_up(fetch):
+def test_an_response_that_is_too_large_is_given_up(fetch):
     with pytest.raises(TooLargeError, match=r"larger than 40 bytes \(OCMS_CAS_MAX_BYTES\)"):
         fetch(FakeCas((200, [VEHICLE])), cas_max_bytes=40)
     assert fetch(FakeCas((200, [VEHICLE])), cas_max_bytes=100) == [VEHICLE]

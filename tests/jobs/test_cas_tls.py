@@ -5,15 +5,12 @@ from contextlib import ExitStack
 
 import pytest
 import trustme
-from fixtures.refreshing import ListOfBytes
+from fixtures.refreshing import ListOfBytes, read_list
 
-from jobs.cas_client import CasClient
+from domain.errors import OperatorError
 from jobs.failures import CasTlsError, RefreshError
-from ocms.contract import Contract
-from ocms.errors import OperatorError
-from ocms.server import listen, serving
-
-CONTRACT = Contract.load("cas")
+from ocms.scheduled_jobs import cas_client
+from ocms.web.server import listen, serving
 
 
 @pytest.fixture
@@ -49,8 +46,8 @@ def fetch(make_settings):
     """Fetch the list; returns how many vehicles it has."""
 
     def run(url, **settings):
-        client = CasClient(CONTRACT, make_settings(cas_url=url, **{name: str(file) for name, file in settings.items()}))
-        return client.fetch_vip_vehicles(lambda parts: sum(map(len, parts)))
+        files = {name: str(file) for name, file in settings.items()}
+        return len(read_list(cas_client(make_settings(cas_url=url, **files))))
 
     return run
 
@@ -62,7 +59,7 @@ def test_a_private_authority_is_a_setting(fetch, secure_cas, authority):
 def test_a_certificate_of_an_unknown_authority_is_refused_and_not_tried_again(fetch, secure_cas, logs):
     with pytest.raises(CasTlsError, match=r"no secure connection to CAS.*CERTIFICATE_VERIFY_FAILED.*OCMS_CAS_CA_FILE"):
         fetch(secure_cas())
-    assert logs("cas_call_failed") == []
+    assert logs("stamina.retry_scheduled") == []
 
 
 def test_a_certificate_of_another_host_is_refused(fetch, secure_cas, authority):
@@ -99,7 +96,7 @@ def test_without_the_certificate_that_cas_asks_for_there_is_no_list(fetch, secur
         ({"cas_ca_file": "empty.pem"}, "OCMS_CAS_CA_FILE: empty.pem cannot be used: "),
         ({"cas_client_cert_file": "none.pem"}, "OCMS_CAS_CLIENT_CERT_FILE.*: none.pem cannot be used: No such file"),
         ({"cas_client_cert_file": "ca.pem"}, "OCMS_CAS_CLIENT_KEY_FILE.*: ca.pem cannot be used: not in PEM form"),
-        ({"cas_client_key_file": "ca.pem"}, "OCMS_CAS_CLIENT_KEY_FILE is of no use without OCMS_CAS_CLIENT_CERT_FILE"),
+        ({"cas_client_key_file": "ca.pem"}, "OCMS_CAS_CLIENT_KEY_FILE has no effect without OCMS_CAS_CLIENT_CERT_FILE"),
         (
             {"cas_client_cert_file": "ocms.crt", "cas_client_key_file": "locked.key"},
             "OCMS_CAS_CLIENT_KEY_PASSWORD",
@@ -112,7 +109,7 @@ def test_a_file_that_cannot_be_used_is_told_at_the_start(make_settings, authorit
     ours.cert_chain_pems[0].write_to_path(tmp_path / "ocms.crt")
     (tmp_path / "locked.key").write_bytes(encrypted(ours.private_key_pem.bytes(), "secret"))
     with pytest.raises(OperatorError, match=text):
-        CasClient(CONTRACT, make_settings(**files))
+        cas_client(make_settings(**files))
 
 
 def encrypted(key, password):

@@ -37,14 +37,14 @@ def test_an_alert_says_what_happened_where_and_what_to_do(recorder, webhook, dat
     run = last_run(database)
     assert webhook.alerts[0]["message"] == (
         "the list is empty\n\nThe list of 2026-06-30 22:30 stays in use.\n\n"
-        f"Run {run['run_id']} on {run['host']}; 'ocms jobs show {run['run_id']}' tells more.\n"
+        f"Run {run['run_id']} on {run['host']}; 'ocms jobs show {run['run_id']}' shows more.\n"
         "What to do: docs/operations/vip-refresh.md, under empty"
     )
     recorder.run(succeed)
     run = last_run(database)
     assert webhook.alerts[1]["message"] == (
         "It has 1 vehicles: 1 added, 0 removed, 0 changed.\n\n"
-        f"Run {run['run_id']} on {run['host']}; 'ocms jobs show {run['run_id']}' tells more."
+        f"Run {run['run_id']} on {run['host']}; 'ocms jobs show {run['run_id']}' shows more."
     )
 
 
@@ -61,14 +61,14 @@ def test_an_alert_that_nobody_took_is_sent_again_each_hour(new_recorder, webhook
     fail(process)
     for _ in range(59):
         clock.move(minutes=1)
-        process.look(DUE)
+        process.check(DUE)
     assert len(logs("alert_failed")) == 1
     clock.move(minutes=1)
-    process.look(DUE)
+    process.check(DUE)
     assert len(logs("alert_failed")) == 2
-    new_recorder().look(DUE)
+    new_recorder().check(DUE)
     assert titles(webhook) == [BAD]
-    new_recorder().look(DUE)
+    new_recorder().check(DUE)
     assert titles(webhook) == [BAD]
 
 
@@ -77,7 +77,7 @@ def test_the_end_of_an_incident_that_nobody_took_is_told_again(new_recorder, suc
     new_recorder(NOWHERE).run(succeed)
     assert titles(webhook) == [BAD]
     for _ in range(2):
-        new_recorder().look(DUE)
+        new_recorder().check(DUE)
     assert titles(webhook) == [BAD, GOOD]
 
 
@@ -90,12 +90,12 @@ def test_an_incident_that_nobody_was_told_of_has_no_end_to_tell(new_recorder, su
 def test_a_missed_run_is_told_once_when_25_hours_have_passed(new_recorder, recorder, succeed, webhook, clock, database):
     recorder.run(succeed)
     clock.move(hours=24, minutes=59)
-    recorder.look(DUE)
+    recorder.check(DUE)
     assert titles(webhook) == []
     clock.move(minutes=1)
     for _ in range(3):
-        new_recorder().look(DUE)
-        recorder.look(DUE)
+        new_recorder().check(DUE)
+        recorder.check(DUE)
         clock.move(hours=30)
     assert titles(webhook) == [LATE]
     assert "no refresh has succeeded for 25 hours, since 2026-06-30 22:30" in webhook.alerts[0]["message"]
@@ -104,15 +104,15 @@ def test_a_missed_run_is_told_once_when_25_hours_have_passed(new_recorder, recor
     new_recorder().run(succeed)
     assert titles(webhook) == [LATE, GOOD]
     clock.move(hours=26)
-    recorder.look(DUE + timedelta(days=5))
+    recorder.check(DUE + timedelta(days=5))
     assert titles(webhook) == [LATE, GOOD, LATE]
 
 
 def test_what_never_succeeded_is_missed_25_hours_after_its_first_start(new_recorder, webhook, clock):
-    new_recorder().look(DUE)
+    new_recorder().check(DUE)
     fail(new_recorder())
     clock.move(hours=25)
-    new_recorder().look(DUE)
+    new_recorder().check(DUE)
     assert titles(webhook) == [BAD, LATE]
 
 
@@ -123,7 +123,7 @@ def test_a_missed_run_is_noticed_while_a_run_holds_the_lock(new_recorder, record
 
         def hang(run_id):
             clock.move(hours=26)
-            new_recorder().look(DUE)
+            new_recorder().check(DUE)
             return succeed(run_id)
 
         new_recorder().run(hang)
@@ -136,12 +136,12 @@ def test_on_a_day_of_25_hours_the_run_in_time_is_not_missed(recorder, new_record
     clock.now = due
     recorder.run(succeed, due=due)
     clock.now = due = datetime(2026, 10, 25, 1, 0, tzinfo=UTC)
-    new_recorder().look(due)
+    new_recorder().check(due)
     clock.move(minutes=59)
-    new_recorder().look(due)
+    new_recorder().check(due)
     assert webhook.alerts == []
     clock.move(minutes=1)
-    new_recorder().look(due)
+    new_recorder().check(due)
     assert titles(webhook) == [LATE]
 
 
@@ -150,7 +150,7 @@ def test_the_day_has_no_missed_run_when_a_run_by_hand_has_succeeded(recorder, ne
     clock.move(hours=20)
     new_recorder().run(succeed)
     clock.move(hours=10)
-    recorder.look(DUE)
+    recorder.check(DUE)
     assert webhook.alerts == []
 
 
@@ -182,7 +182,7 @@ def test_a_job_that_another_process_made_good_is_told_by_who_raised_the_alarm(
     assert new_recorder().run(succeed, due=DUE) == "done"
     assert titles(webhook) == [BAD]
     assert recorder.run(succeed, due=DUE) is None
-    recorder.look(DUE)
+    recorder.check(DUE)
     assert titles(webhook) == [BAD, GOOD]
 
 
@@ -191,8 +191,8 @@ def test_a_lock_that_cannot_be_made_is_a_failure_of_the_database(recorder, datab
         pytest.skip("only SQLite's lock is a file")
     database.path.with_name(f"{database.path.name}.{JOB}.lock").mkdir()
     database.path.with_name(f"{database.path.name}.{JOB}.alerts.lock").mkdir()
-    recorder.look(DUE)
-    assert "cannot lock" in logs("alerts_not_looked_at")[0]["reason"]
+    recorder.check(DUE)
+    assert "cannot lock" in logs("alerts_not_checked")[0]["reason"]
     with pytest.raises(JobFailedError, match=r"cannot lock .*: Is a directory"):
         recorder.run(pytest.fail, due=DUE)
     assert titles(webhook) == [BAD]

@@ -19,11 +19,12 @@ from fixtures.settings import OCMS_KEY
 from sqlalchemy import select
 
 from db.job_runs import list_runs
-from db.sample_data import seed_vehicles, vehicles
+from db.sample_data import seed_vehicles
 from db.tables import vip_vehicle
 from jobs.refresh_vip_vehicles import NAME
-from jobs.runner import Runner
-from ocms.faults import Fault
+from ocms.mock_cas.faults import Fault
+from ocms.mock_cas.vehicles import vehicles
+from ocms.scheduled_jobs import Runner
 
 COLUMNS = [vip_vehicle.c[name] for name in ("vip_vehicle", "vehicle_no", "description", "status")]
 
@@ -91,7 +92,7 @@ def test_a_refresh_that_is_killed_leaves_the_old_list_or_the_new_one_whole(
     assert outcomes.keys() == {"succeeded", "interrupted"}
     assert outcomes["succeeded"] == seen[True] + 2
     assert {run["detail"] for run in runs(database) if run["outcome"] == "interrupted"} == {
-        "the process ended in the middle of it; nothing was replaced"
+        "the process ended during the run; nothing was replaced"
     }
 
 
@@ -107,7 +108,7 @@ def test_readers_see_the_old_list_or_the_new_one_and_never_a_part(database, make
             seen[lists.index(found) if found in lists else "a part"] += 1
 
     with database.writing() as conn:
-        seed_vehicles(conn, size)
+        seed_vehicles(conn, vehicles(size))
     reader = threading.Thread(target=read)
     reader.start()
     for day in (1, 0, 1):
@@ -140,7 +141,7 @@ def started_in_the_middle(start, database, mock_cas, *command):
 )
 def test_a_refresh_that_is_told_to_stop_does_within_five_seconds(start, database, mock_cas, command, number, code):
     with database.writing() as conn:
-        seed_vehicles(conn, 4)
+        seed_vehicles(conn, vehicles(4))
     old = content(database)
     process = started_in_the_middle(start, database, mock_cas, *command.split())
     stopped = time.monotonic()
@@ -154,7 +155,7 @@ def test_a_refresh_that_is_told_to_stop_does_within_five_seconds(start, database
     assert (run["outcome"], run["reason"], run["detail"]) == (
         "interrupted",
         "stopped",
-        "told to stop; nothing was replaced",
+        "stopped by a signal; nothing was replaced",
     )
     events = [json.loads(line)["event"] for line in log.splitlines()]
     assert "job_stopped" in events
@@ -198,7 +199,7 @@ def test_two_loops_at_once_run_a_due_job_once(start, database, plain_cas):
 
 def test_what_a_killed_loop_leaves_is_done_by_the_next_one(start, database, mock_cas, plain_cas):
     with database.writing() as conn:
-        seed_vehicles(conn, 4)
+        seed_vehicles(conn, vehicles(4))
     process = started_in_the_middle(start, database, mock_cas, "jobs", "loop")
     process.kill()
     process.communicate()

@@ -3,10 +3,10 @@
 import pytest
 from fixtures.recorder import BAD, DUE, JOB, Process, fail, failing, last_run, titles
 
-from db.dialect import job_lock
+from db.job_lock import job_lock
 from db.job_runs import insert_run, list_runs
+from domain.errors import JobRunningError
 from jobs.recorder import JobFailedError
-from ocms.errors import JobRunningError
 
 
 def test_the_record_says_how_a_run_ended_and_that_it_was_told(recorder, database, clock, succeed):
@@ -89,10 +89,10 @@ def test_a_failure_is_recorded_before_another_process_can_start(new_recorder, su
 def test_a_run_that_another_one_holds_up_is_no_incident(new_recorder, succeed, webhook):
     other = new_recorder()
 
-    def work(run_id):
+    def work(run):
         with pytest.raises(JobRunningError):
             other.run(succeed, due=DUE)
-        return succeed(run_id)
+        return succeed(run)
 
     assert new_recorder().run(work) == "done"
     assert webhook.alerts == []
@@ -106,8 +106,8 @@ def test_a_stop_is_recorded_and_no_incident(recorder, database, webhook):
 
 
 def test_a_stop_after_the_replacement_leaves_the_record_of_its_success(recorder, database, succeed):
-    def work(run_id):
-        succeed(run_id)
+    def work(run):
+        succeed(run)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -4,24 +4,27 @@ import socket
 import sqlite3
 import subprocess
 import sys
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import date
 
 import pytest
 import stamina
+from fixtures.refreshing import ListAtHand
 from sqlalchemy import event, text
 
 from db import tables
 from db.dayend import set_dayend_flag
 from db.job_runs import close_abandoned_runs, finish_run, insert_run, list_runs
-from db.sample_data import seed_vehicles, vehicles
+from db.sample_data import seed_vehicles
 from db.vip_vehicles import create_vip_staging, replace_vip_vehicles, stage_vip_vehicles
+from domain.clock import SINGAPORE
+from domain.errors import JobRunningError
 from jobs.failures import RefreshError, TakenOverError
-from jobs.recorder import JobFailedError
-from jobs.refresh_vip_vehicles import NAME, refresh_vip_vehicles
-from jobs.runner import Runner
-from ocms.errors import JobRunningError
-from ocms.faults import Fault
-from ocms.rules import SINGAPORE
+from jobs.recorder import JobFailedError, Run
+from jobs.refresh_vip_vehicles import NAME, VipRefresh
+from ocms.mock_cas.faults import Fault
+from ocms.mock_cas.vehicles import vehicles
+from ocms.scheduled_jobs import Runner
 
 TITLE = "OCMS: the VIP vehicle list was not refreshed"
 
@@ -38,16 +41,25 @@ def refresh(database, make_settings, clock, webhook):
 
 
 @pytest.fixture
-def replace(database, clock):
+def refresh_from(database, clock):
+    """Refresh from a source of the list, as a run; `before` is called when the run has started."""
+
+    def refresh(source, before=lambda _: None):
+        run = Run(database, NAME, clock)
+        with run.recorded(None):
+            before(run)
+            return VipRefresh(database, source, clock, min_share=0.5).refresh(run)
+
+    return refresh
+
+
+@pytest.fixture
+def replace(refresh_from):
     """Refresh from a list that is at hand, in two parts."""
 
-    def run(listed):
-        half = len(listed) // 2
-        with database.writing() as conn:
-            close_abandoned_runs(conn, NAME, reason="killed", detail="")
-            run_id = insert_run(conn, NAME, clock(), host="test")
-        fetch = [listed[:half], listed[half:]]
-        return refresh_vip_vehicles(database, run_id, lambda take: take(fetch), clock, min_share=0.5)
+    def run(vehicles):
+        half = len(vehicles) // 2
+        return refresh_from(ListAtHand([vehicles[:half], vehicles[half:]]))
 
     return run
 
@@ -56,7 +68,7 @@ def replace(database, clock):
 def old_list(database, rows):
     """A list of four vehicles from the last refresh."""
     with database.writing() as conn:
-        seed_vehicles(conn, 4)
+        seed_vehicles(conn, vehicles(4))
     return rows(tables.vip_vehicle)
 
 
@@ -121,18 +133,18 @@ def test_when_cas_is_unreachable_the_old_list_stays(refresh, old_list, rows, dat
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
-        (Fault.SLOW, "CAS did not answer within 2 seconds"),
-        (Fault.HTTP_500, "CAS answered with HTTP status 500"),
+        (Fault.SLOW, "CAS did not respond within 2 seconds"),
+        (Fault.HTTP_500, "CAS responded with HTTP status 500"),
         (Fault.EMPTY, "the list of CAS is empty"),
-        (Fault.NOT_JSON, "CAS answered something that is not JSON"),
-        (Fault.INVALID, "1 of 4 records in the list of CAS are not as openapi/cas.yaml says: /0/vehicle_no value"),
+        (Fault.NOT_JSON, "the response of CAS is not JSON"),
+        (Fault.INVALID, "1 of 4 records in the list of CAS do not conform to openapi/cas.yaml: /0/vehicle_no value"),
         (Fault.DUPLICATE, "the list of CAS has 1 vehicles more than once: VIP-0000001"),
-        (Fault.TRUNCATED, "CAS cut its answer off"),
-        (Fault.HALF_CLOSED, "CAS cut its answer off: the JSON text ends in the middle"),
+        (Fault.TRUNCATED, "CAS cut its response off"),
+        (Fault.HALF_CLOSED, "CAS cut its response off: the JSON text ends before the array does"),
         (Fault.SLOW_DRIP, "CAS took longer than 5 seconds in all"),
     ],
 )
-def test_a_bad_answer_leaves_the_old_list(refresh, mock_cas, old_list, rows, database, webhook, logs, fault, reason):
+def test_a_bad_response_leaves_the_old_list(refresh, mock_cas, old_list, rows, database, webhook, logs, fault, reason):
     url = mock_cas(4, fault)
     assert_refused(refresh, url, reason, old_list=old_list, rows=rows, database=database, webhook=webhook, logs=logs)
 
@@ -216,7 +228,7 @@ def test_readers_see_the_old_list_until_the_new_one_is_whole(old_list, database,
     assert len(rows(tables.vip_vehicle)) == 12_000
 
 
-def test_nobody_waits_while_the_new_list_is_loaded(database, rows, clock, old_list):
+def test_nobody_waits_while_the_new_list_is_loaded(database, refresh_from, rows, old_list):
     """Others read the old list and write until the short transaction at the end."""
     seen = []
 
@@ -228,9 +240,7 @@ def test_nobody_waits_while_the_new_list_is_loaded(database, rows, clock, old_li
             yield new[start : start + 2_500]
 
     new = list(vehicles(10_000))
-    with database.writing() as conn:
-        run_id = insert_run(conn, NAME, clock(), host="test")
-    changes = refresh_vip_vehicles(database, run_id, lambda take: take(parts()), clock, min_share=0.5)
+    changes = refresh_from(ListAtHand(parts()))
     assert changes.rows == len(rows(tables.vip_vehicle)) == 10_000
     assert seen == [old_list] * 4
 
@@ -243,37 +253,39 @@ def test_it_is_counted_what_has_changed(replace, old_list):
     assert replace([*new, {"vip_vehicle": "vip-0000001", "vehicle_no": "X", "status": "ACTIVE"}]) == (4, 4, 0, 0, 0)
 
 
-def test_a_list_that_fails_in_the_middle_is_loaded_again_from_its_beginning(database, rows, clock, old_list):
-    def fetch(take):
-        with pytest.raises(ZeroDivisionError):
-            take(1 // (number - 2) and [vehicle] for number, vehicle in enumerate(vehicles(9)))
-        return take([list(vehicles(5))])
+def test_a_list_that_fails_in_the_middle_is_loaded_again_from_its_beginning(refresh_from, rows, old_list):
+    class TwoAttempts:
+        def attempts(self):
+            yield suppress_and_yield(1 // (number - 2) and [vehicle] for number, vehicle in enumerate(vehicles(9)))
+            yield nullcontext([list(vehicles(5))])
 
-    with database.writing() as conn:
-        run_id = insert_run(conn, NAME, clock(), host="test")
-    assert refresh_vip_vehicles(database, run_id, fetch, clock, min_share=0.5).rows == 5
+    @contextmanager
+    def suppress_and_yield(parts):
+        with suppress(ZeroDivisionError):
+            yield parts
+
+    assert refresh_from(TwoAttempts()).rows == 5
     assert len(rows(tables.vip_vehicle)) == 5
 
 
-def test_a_run_that_another_process_has_taken_over_replaces_nothing(database, rows, clock, old_list):
-    def fetch(take):
+def test_a_run_that_another_process_has_taken_over_replaces_nothing(database, refresh_from, rows, old_list):
+    def take_over(_):
         with database.writing() as conn:
             close_abandoned_runs(conn, NAME, reason="killed", detail="")
-        return take([list(vehicles(5))])
 
-    with database.writing() as conn:
-        run_id = insert_run(conn, NAME, clock(), host="test")
     with pytest.raises(TakenOverError):
-        refresh_vip_vehicles(database, run_id, fetch, clock, min_share=0.5)
+        refresh_from(ListAtHand([list(vehicles(5))]), take_over)
     assert rows(tables.vip_vehicle) == old_list
 
 
-def test_a_replacement_whose_commit_was_not_answered_is_a_success(database, rows, clock, old_list):
-    """The connection broke when the database had committed: the work is done again, and finds the run recorded."""
-    with database.writing() as conn:
-        run_id = insert_run(conn, NAME, clock(), host="test")
-        finish_run(conn, run_id, clock(), "succeeded")
-    changes = refresh_vip_vehicles(database, run_id, lambda take: take([list(vehicles(5))]), clock, min_share=0.5)
+def test_a_replacement_whose_commit_got_no_response_is_a_success(database, refresh_from, rows, clock, old_list):
+    """The connection broke after the database had committed: the second attempt finds the run recorded."""
+
+    def commit(run):
+        with database.writing() as conn:
+            finish_run(conn, run.run_id, clock(), "succeeded")
+
+    changes = refresh_from(ListAtHand([list(vehicles(5))]), commit)
     assert changes.rows == len(rows(tables.vip_vehicle)) == 5
 
 
@@ -309,7 +321,7 @@ def test_a_second_refresh_does_not_start_while_one_runs(database, clock, mock_ca
 def test_the_lock_of_a_refresh_goes_with_its_holder(database, database_url, refresh, mock_cas, old_list):
     """A process that is killed in the middle of a refresh leaves no lock behind."""
     hold = (
-        "import sys, time; from db.engine import connect; from db.dialect import job_lock\n"
+        "import sys, time; from db.engine import connect; from db.job_lock import job_lock\n"
         f"with job_lock(connect(sys.argv[1]), '{NAME}'): print('held', flush=True); time.sleep(60)"
     )
     url = mock_cas(5)
@@ -334,6 +346,6 @@ def test_a_run_that_was_killed_is_closed_by_the_next_one(database, clock, refres
     assert runs == [
         (NAME, "succeeded", ""),
         ("another-job", "running", None),
-        (NAME, "interrupted", "the process ended in the middle of it; nothing was replaced"),
+        (NAME, "interrupted", "the process ended during the run; nothing was replaced"),
     ]
     assert logs("abandoned_runs_closed")[0]["count"] == 1

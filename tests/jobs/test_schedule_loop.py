@@ -8,12 +8,12 @@ import pytest
 import time_machine
 
 from db.job_runs import FAILED, INTERRUPTED, finish_run, insert_run, list_runs
+from domain.clock import utc_now
+from domain.errors import JobRunningError
 from jobs.refresh_vip_vehicles import NAME
-from jobs.runner import SUBJECTS, Runner
-from jobs.schedule_loop import SCHEDULE, Loop
-from ocms.errors import JobRunningError
-from ocms.faults import Fault
-from ocms.rules import utc_now
+from jobs.schedule_loop import Loop
+from ocms.mock_cas.faults import Fault
+from ocms.scheduled_jobs import SUBJECTS, Runner, schedule_of
 
 DAY = timedelta(days=1)
 
@@ -36,7 +36,7 @@ def ignore(job, due, *, again):
 
 
 def next_run(settings):
-    return Loop(settings, ignore, utc_now).plan().next_run.astimezone(UTC)
+    return Loop(schedule_of(settings), ignore, utc_now).plan().next_run.astimezone(UTC)
 
 
 @pytest.mark.parametrize("host", ["UTC", "Asia/Singapore", "America/New_York", "Pacific/Auckland"])
@@ -77,15 +77,15 @@ def run_for(loop, duration, step=timedelta(seconds=60)):
             traveller.shift(step)
             return utc_now() >= end
 
-        Loop(loop.settings, loop.look, utc_now).run(wait)
+        Loop(schedule_of(loop.settings), loop.run_if_due, utc_now).run(wait)
         loop.start = end
 
 
 class Started:
     """A loop to be: its settings, what looks at a job, and when it starts."""
 
-    def __init__(self, settings, look, start):
-        self.settings, self.look, self.start = settings, look, start
+    def __init__(self, settings, run_if_due, start):
+        self.settings, self.run_if_due, self.start = settings, run_if_due, start
 
 
 @pytest.mark.parametrize("host", ["UTC", "Asia/Singapore", "America/New_York"])
@@ -109,7 +109,7 @@ def loop(database, make_settings, mock_cas, webhook, host_zone):
     """A loop with a real runner on a real database and the mock CAS; `.runs()` returns its runs, the oldest first."""
     host_zone("UTC")
     settings = make_settings(cas_url=mock_cas(5), alert_urls=webhook.url)
-    loop = Started(settings, Runner(database, settings).look, datetime(2026, 6, 30, 12, tzinfo=UTC))
+    loop = Started(settings, Runner(database, settings).run_if_due, datetime(2026, 6, 30, 12, tzinfo=UTC))
 
     def runs():
         with database.reading() as conn:
@@ -122,7 +122,7 @@ def loop(database, make_settings, mock_cas, webhook, host_zone):
 
 def restart(loop):
     """A new process: it keeps nothing in mind."""
-    loop.look = Runner(loop.database, loop.settings).look
+    loop.run_if_due = Runner(loop.database, loop.settings).run_if_due
 
 
 def at(day, hour=18, minute=0):
@@ -163,7 +163,7 @@ def test_a_start_after_a_downtime_runs_once_for_all_the_days(loop, webhook):
 
 def test_a_failed_run_is_not_repeated_but_by_a_restart(loop, serve, mock_cas, make_settings):
     bad = make_settings(cas_url=mock_cas(5, Fault.EMPTY))
-    loop.look = Runner(loop.database, bad).look
+    loop.run_if_due = Runner(loop.database, bad).run_if_due
     run_for(loop, timedelta(hours=3))
     assert [outcome for outcome, _, _ in loop.runs()] == ["failed"]
     restart(loop)
@@ -210,7 +210,7 @@ def test_a_run_that_failed_elsewhere_is_not_repeated(loop):
 def test_each_local_day_has_one_run_while_the_clocks_change(loop, host_zone, make_settings, zone, month):
     host_zone(zone)
     settings = make_settings(cas_url=loop.settings.cas_url, timezone=zone, vip_refresh_at="02:15")
-    loop.look, loop.settings = Runner(loop.database, settings).look, settings
+    loop.run_if_due, loop.settings = Runner(loop.database, settings).run_if_due, settings
     loop.start = datetime(2026, month, 1, 12, tzinfo=UTC)
     run_for(loop, 31 * DAY, step=timedelta(minutes=30))
     dues = [due for outcome, due, _ in loop.runs() if outcome == "succeeded"]
@@ -232,8 +232,8 @@ def test_a_job_that_another_replica_runs_is_no_failure(make_settings, host_zone,
     assert logs("job_broken") == []
 
 
-def test_every_scheduled_job_exists():
-    assert {daily.job for daily in SCHEDULE} <= set(SUBJECTS)
+def test_every_scheduled_job_exists(make_settings):
+    assert {daily.job for daily in schedule_of(make_settings())} == set(SUBJECTS)
 
 
 def test_a_database_that_is_away_when_a_run_is_due_is_told_once_and_made_up_for(loop, webhook, logs):

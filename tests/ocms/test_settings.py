@@ -6,7 +6,7 @@ from datetime import time
 
 import pytest
 
-from ocms.errors import OperatorError
+from domain.errors import OperatorError
 from ocms.settings import Settings, load_settings
 
 

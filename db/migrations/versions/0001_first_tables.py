@@ -5,7 +5,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-from db.dialect import Instant, Key, Money
+from db.column_types import Instant, Key, Money
 
 revision = "0001"
 down_revision = None

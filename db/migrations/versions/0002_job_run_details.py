@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from db.dialect import Instant
+from db.column_types import Instant
 
 revision = "0002"
 down_revision = "0001"

@@ -1,0 +1,1 @@
+"""The contracts: what the service reads from ``openapi/`` at run time."""

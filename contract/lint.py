@@ -1,0 +1,28 @@
+"""Checking the contracts: the documents against OpenAPI 3.0, and their examples against their schemas."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from openapi_spec_validator import OpenAPIV30SpecValidator
+
+from contract.document import MEDIA_TYPE, Contract
+
+
+def problems(contract: Contract) -> Iterator[str]:
+    """Yield each problem of a contract as one line."""
+    for error in OpenAPIV30SpecValidator(contract.document).iter_errors():
+        yield f"{'/'.join(map(str, error.absolute_path))}: {error.message}"
+    for place, schema, example in examples(contract):
+        for fault in contract.validator(schema).faults(example):
+            yield f"{place}{fault['field']}: {fault['message']}"
+
+
+def examples(contract: Contract) -> Iterator[tuple[str, dict[str, Any], Any]]:
+    """Yield each example of a body: its place, its schema and its value."""
+    for path, methods in contract.document["paths"].items():
+        for method, operation in methods.items():
+            bodies = {"requestBody": operation["requestBody"], **operation["responses"]}
+            for part, body in bodies.items():
+                content = body["content"][MEDIA_TYPE]
+                for name, example in content["examples"].items():
+                    yield f"{method} {path} {part} {name}", content["schema"], example["value"]

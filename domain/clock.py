@@ -1,0 +1,32 @@
+"""Time as OCMS counts it: every date is stored and sent in Singapore time."""
+
+from datetime import UTC, date, datetime, timedelta, timezone
+
+import msgspec
+
+SINGAPORE = timezone(timedelta(hours=8))
+"""Singapore's offset from UTC, unchanged since 1982."""
+
+
+def utc_now() -> datetime:
+    """Return the current time. This is the default clock; tests pass another one."""
+    return datetime.now(UTC)
+
+
+def business_date(instant: datetime) -> date:
+    """Return the business date of an instant: the date in Singapore."""
+    return instant.astimezone(SINGAPORE).date()
+
+
+def parse_instant(text: str) -> datetime:
+    """Parse an RFC 3339 date-time with an offset, and return it in Singapore time.
+
+    Raises ValueError if the text is not such a date-time, or if it is outside the years 1 to 9999 in Singapore.
+    """
+    try:
+        instant = msgspec.convert(text, datetime)
+        if instant.tzinfo is None:
+            raise ValueError(f"{text!r} has no offset")
+        return instant.astimezone(SINGAPORE)
+    except (msgspec.ValidationError, OverflowError) as error:
+        raise ValueError(f"{text!r} is not a date-time that can be stored") from error

@@ -1,0 +1,60 @@
+"""The business rules that handlers apply to notices, batches and lists."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, time
+from typing import Any, TypeVar
+
+from domain.clock import SINGAPORE
+from domain.errors import DayendNotReachedError
+
+T = TypeVar("T")
+Window = tuple[time, time]
+"""A start and an end as times of day in Singapore. If the end is earlier than the start, the window spans midnight."""
+
+
+def is_emcons(notice: Mapping[str, Any]) -> bool:
+    """Return whether a notice is an EMCONS notice: its `emcons_flag` is set and is not N (section 1.2)."""
+    return (notice["emcons_flag"] or "").strip() not in ("", "N")
+
+
+def is_fully_paid(notice: Mapping[str, Any]) -> bool:
+    """Return whether a notice is fully paid (section 1.2)."""
+    return bool(notice["payment_status"] == "FP")
+
+
+def is_ps_wwp(notice: Mapping[str, Any]) -> bool:
+    """Return whether a notice is a PS-WWP case (section 2.2)."""
+    return bool(notice["suspension_type"] == "PS" and notice["epr_reason_of_suspension"] == "WWP")
+
+
+def require_dayend(flag: str | None, instant: datetime, window: Window | None) -> None:
+    """Raise DayendNotReachedError unless court notices may be updated at an instant (section 1.3).
+
+    `flag` is the day-end flag of the business date; `window` is None if updates are accepted at any time of day.
+    """
+    if flag != "Y" or not in_window(instant.astimezone(SINGAPORE).time(), window):
+        raise DayendNotReachedError
+
+
+def in_window(moment: time, window: Window | None) -> bool:
+    """Return whether a time of day is inside a window. The start is inside, the end is not."""
+    if window is None:
+        return True
+    start, end = window
+    return start <= moment < end if start <= end else moment >= start or moment < end
+
+
+def repeated(values: Iterable[T]) -> set[T]:
+    """Return the values that occur more than once."""
+    return {value for value, count in Counter(values).items() if count > 1}
+
+
+def page(items: Sequence[Any], skip: int, limit: int | None) -> Any:
+    """Return one page of `items` in the form of the contract: `total`, `limit`, `skip` and `data`.
+
+    Without a limit the page has everything after `skip`, and its `limit` is the number of all items.
+    """
+    total = len(items)
+    limit = total if limit is None else limit
+    return {"total": total, "limit": limit, "skip": skip, "data": list(items[skip : skip + limit])}

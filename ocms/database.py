@@ -1,0 +1,33 @@
+"""Opening the database that the settings name."""
+
+import structlog
+
+from db.engine import Database, connect
+from db.errors import DatabaseUnavailableError
+from db.schema import require_current
+from ocms.settings import Settings
+
+_log = structlog.get_logger(__name__)
+
+
+def open_database(settings: Settings) -> Database:
+    """Return the database of the settings. No connection is made yet. Raises OperatorError."""
+    return connect(
+        settings.database_url,
+        connect_timeout=settings.database_connect_timeout,
+        statement_timeout=settings.database_timeout,
+    )
+
+
+def require_migrated(settings: Settings) -> None:
+    """Raise OperatorError if the schema of the database is not the current one.
+
+    A database that cannot be reached is only logged: the service starts, and responds with 503 until it can.
+    """
+    database = open_database(settings)
+    try:
+        require_current(database)
+    except DatabaseUnavailableError as error:
+        _log.warning("database_unavailable", error=str(error))
+    finally:
+        database.close()

@@ -1,0 +1,21 @@
+"""The sample VIP vehicles that the mock CAS sends and that fill a sample database."""
+
+from collections.abc import Iterator
+from math import ceil
+from typing import Any
+
+
+def vehicles(count: int, day: int = 0) -> Iterator[dict[str, Any]]:
+    """Return sample VIP vehicles as CAS sends them.
+
+    From day to day a hundredth is dropped, as many are added, and of each hundred that stay one has another remark.
+    """
+    remarks = ["Minister's car", "Embassy vehicle", "State visitor escort", "Judge's car", None]
+    dropped = day * ceil(count / 100)
+    for number in range(dropped + 1, dropped + count + 1):
+        yield {
+            "vip_vehicle": f"VIP-{number:07}",
+            "vehicle_no": f"S{'BCDFG'[number % 5]}{'ABHKLMP'[number % 7]}{number % 9999 + 1}{'AEKRZ'[number % 5]}",
+            "description": f"Seen on day {day}" if day and (number - dropped) % 100 == 1 else remarks[number % 5],
+            "status": "INACTIVE" if number % 11 == 0 else "ACTIVE",
+        }

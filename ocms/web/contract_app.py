@@ -1,0 +1,115 @@
+"""The application of a contract: connexion routes, secures and validates; a dispatcher calls the handlers.
+
+docs/decisions/0001-contract.md says why this is not connexion's `AsyncApp`.
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from copy import deepcopy
+from functools import partial
+from typing import Any
+
+from connexion.middleware import ConnexionMiddleware
+from connexion.middleware.lifespan import LifespanMiddleware
+from connexion.middleware.request_validation import RequestValidationMiddleware
+from connexion.middleware.response_validation import ResponseValidationMiddleware
+from connexion.middleware.routing import RoutingMiddleware
+from connexion.middleware.security import SecurityMiddleware
+from connexion.resolver import Resolver
+from connexion.spec import Specification
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from contract.call import Call, Handler
+from contract.document import MEDIA_TYPE, Contract
+from ocms.settings import Settings
+from ocms.web.connexion_validators import BodyValidator, QueryValidator, ResponseValidator, find_operation_id
+from ocms.web.envelope import send_json
+from ocms.web.limits import Gate
+from ocms.web.pages import contract_pages
+from ocms.web.request_state import request_state
+from ocms.web.security import Credentials
+
+Lifespan = Callable[[Any], AbstractAsyncContextManager[None]]
+
+
+def contract_app(
+    contract: Contract,
+    handlers: Mapping[str, Handler],
+    credentials: Credentials,
+    settings: Settings,
+    lifespan: Lifespan | None = None,
+) -> ConnexionMiddleware:
+    """Return the ASGI application that serves a contract and its pages. Wrap it in an `Envelope`.
+
+    `handlers` maps each operationId to its handler. Raises connexion's ResolverError if an operation has none.
+    """
+    app = ConnexionMiddleware(
+        Dispatcher(contract, handlers, Gate(settings)),
+        middlewares=[
+            StrictRouting,
+            SecurityMiddleware,
+            RequestValidationMiddleware,
+            ResponseValidationMiddleware,
+            LifespanMiddleware,
+        ],
+        lifespan=lifespan,
+        resolver=Resolver(partial(_resolve, handlers)),
+        security_map=credentials.handlers(),
+        validator_map={
+            "parameter": partial(QueryValidator, contract),
+            "body": {MEDIA_TYPE: partial(BodyValidator, contract, settings.max_body_bytes)},
+            "response": {MEDIA_TYPE: partial(ResponseValidator, contract)},
+        },
+        validate_responses=settings.validate_responses,
+    )
+    app.add_api(deepcopy(contract.document))
+    return app
+
+
+class Dispatcher:
+    """The innermost layer: calls the handler of the operation that connexion's routing found.
+
+    A path that is not in the contract is one of its pages, or 404.
+    """
+
+    def __init__(self, contract: Contract, handlers: Mapping[str, Handler], gate: Gate) -> None:
+        self._contract = contract
+        self._handlers = handlers
+        self._pages: ASGIApp = contract_pages(contract)
+        self._gate = gate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        operation_id = find_operation_id(scope) if scope["type"] == "http" else None
+        if operation_id is None:
+            await self._pages(scope, receive, send)
+            return
+        state = request_state(scope)
+        call = Call(
+            contract=self._contract,
+            caller=state.caller or "",
+            query=state.query or {},
+            body=state.body,
+            correlation_id=state.correlation_id,
+        )
+        state.operation_id, state.counts = operation_id, call.counts
+        response = await self._gate.serve(partial(self._handlers[operation_id], call))
+        await send_json(send, response.status, response.body)
+
+
+class StrictRouting(RoutingMiddleware):  # type: ignore[misc]  # connexion has no types
+    """Connexion's routing, without its redirect of a trailing slash: a redirect would lose the body."""
+
+    def add_api(self, specification: Specification, **kwargs: Any) -> None:
+        """Route the operations of a contract."""
+        super().add_api(specification, **kwargs)
+        self.router.redirect_slashes = False
+        for mount in self.router.routes:
+            mount.app.redirect_slashes = False
+
+
+def _resolve(handlers: Mapping[str, Handler], operation_id: str) -> Handler:
+    try:
+        return handlers[operation_id]
+    except KeyError:
+        raise ValueError(f"no handler for operation {operation_id}") from None

@@ -1,0 +1,135 @@
+"""The outermost layer: every request has a correlation id and an access log line, every error the one error body."""
+
+import asyncio
+import math
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import structlog
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.flow_control import CLOSE_HEADER
+
+from contract.document import MEDIA_TYPE, Contract
+from contract.errors import BusyError
+from ocms.web.error_responses import error_response
+from ocms.web.request_state import RequestState, request_state
+
+CORRELATION_HEADER = "X-Correlation-ID"
+SECURE_HEADERS = [
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+]
+"""Added to every response that does not set the header itself."""
+HSTS = (b"strict-transport-security", b"max-age=31536000")
+LOGGED_PATH = 200
+"""The number of characters of a path that the access log shows."""
+
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+_log = structlog.get_logger(__name__)
+
+
+class Envelope:
+    """Wraps the application. A request that waited longer than `max_wait` seconds is refused with 503."""
+
+    def __init__(self, app: ASGIApp, contract: Contract, max_wait: float) -> None:
+        self._app = app
+        self._contract = contract
+        self._max_wait = max_wait
+        self._is_correlation_id = contract.validator("CorrelationId").is_valid
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        headers = Headers(scope=scope)
+        given = headers.get(CORRELATION_HEADER, "")
+        correlation_id = given if self._is_correlation_id(given) else uuid.uuid4().hex
+        state = request_state(scope)
+        state.correlation_id = correlation_id
+        _normalise_content_type(scope, headers)
+        correlation = [(CORRELATION_HEADER.lower().encode(), correlation_id.encode())]
+        status = 0
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                given = {name for name, _ in message["headers"]}
+                more = [header for header in SECURE_HEADERS if header[0] not in given]
+                more += [HSTS] * (scope["scheme"] == "https") + [CLOSE_HEADER] * state.closing
+                message["headers"] = [*message["headers"], *correlation, *more]
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(correlation_id=correlation_id):
+            try:
+                self._require_room(state)
+                await self._app(scope, receive, send_with_headers)
+            except (Exception, asyncio.CancelledError) as raised:
+                if status:
+                    raise
+                error = error_response(raised)
+                state.reason = str(error)
+                body = self._contract.error_body(error, correlation_id)
+                await send_json(send_with_headers, error.status, body, error.headers)
+                if isinstance(raised, asyncio.CancelledError):
+                    raise
+            finally:
+                _log_access(scope, state, status, time.perf_counter() - started)
+
+    def _require_room(self, state: RequestState) -> None:
+        """Raise the error for which the connection was refused, or BusyError if the request waited too long."""
+        if state.refusal:
+            raise state.refusal
+        if time.monotonic() - (state.arrived or math.inf) > self._max_wait:
+            raise BusyError(f"a call waited longer than {self._max_wait:g} s")
+
+
+async def send_json(send: Send, status: int, body: Any, headers: Mapping[str, str] | None = None) -> None:
+    """Send a JSON response; decimals are written as exact numbers."""
+    content = _encode(body)
+    fields = {"Content-Type": MEDIA_TYPE, "Content-Length": str(len(content)), **(headers or {})}
+    raw = [(name.lower().encode(), value.encode()) for name, value in fields.items()]
+    await send({"type": "http.response.start", "status": status, "headers": raw})
+    await send({"type": "http.response.body", "body": content})
+
+
+def _log_access(scope: Scope, state: RequestState, status: int, seconds: float) -> None:
+    optional = {
+        "caller": state.caller,
+        "operation": state.operation_id,
+        "counts": state.counts,
+        "reason": state.reason,
+    }
+    _log.info(
+        "call",
+        method=scope["method"],
+        path=scope["path"][:LOGGED_PATH],
+        client=(scope["client"] or [None])[0],
+        status=status,
+        seconds=round(seconds, 4),
+        **{name: value for name, value in optional.items() if value is not None},
+    )
+
+
+def _normalise_content_type(scope: Scope, headers: Headers) -> None:
+    """Rewrite the media type to the only form that connexion recognises.
+
+    Case and blanks in a media type have no meaning. connexion compares them, and skips validation for a type that it
+    does not recognise.
+    """
+    given = ", ".join(headers.getlist("content-type"))
+    if not given or given == MEDIA_TYPE:
+        return
+    media_type, *parameters = (part.strip().lower() for part in given.split(";"))
+    value = ";".join([media_type, *(parameter.replace('"', "") for parameter in parameters)])
+    scope["headers"] = [item for item in scope["headers"] if item[0] != b"content-type"]
+    scope["headers"].append((b"content-type", value.encode("latin-1")))

@@ -1,0 +1,189 @@
+"""uvicorn's HTTP/1.1 protocol with limits on time and connections, and the error body for what is not valid HTTP.
+
+A request that is refused here passes through the application with the error in its state, so its response has the
+correlation id and the access log line of any other.
+"""
+
+import asyncio
+import sys
+import time
+from typing import Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+
+from contract.errors import BusyError, InvalidRequestError, OcmsError
+from ocms.settings import Settings
+from ocms.web.request_state import KEY, RequestState
+
+CHECK_INTERVAL = 1.0
+"""Seconds between two checks of how long a connection has been waiting."""
+DRAIN = 0.5
+"""Seconds for which an idle connection stays open when the server stops, for a request that is on its way."""
+TIMEOUT = 408
+TOO_LARGE_HEAD = 431
+READ_BYTES = 16 * 1024
+"""Read cap per turn: 16 KiB in tiny chunks costs h11 40 ms, which blocks every other connection."""
+
+_INCOMPLETE = (h11.IDLE, h11.SEND_BODY)
+
+
+class Protocol(H11Protocol, asyncio.BufferedProtocol):
+    """A connection."""
+
+    def __init__(self, settings: Settings, **options: Any) -> None:
+        super().__init__(**options)
+        self._settings = settings
+        self._begun: float | None = None
+        """When the request began that has not arrived completely; None if there is none."""
+        self._unread = (0, 0.0)
+        """How many bytes of responses the caller has not read, and since when it is that many."""
+        self._stopping = False
+        """The server is stopping."""
+        self._check_timer: asyncio.TimerHandle | None = None
+        self._buffer = memoryview(bytearray(READ_BYTES))  # a memoryview, because TLS slices it
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Return the buffer for the next read."""
+        del sizehint
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Process the bytes that were read."""
+        self.data_received(bytes(self._buffer[:nbytes]))
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn does
+        """Accept the connection. The caller must send a request within `body_timeout`."""
+        super().connection_made(transport)
+        self._begun = time.monotonic()
+        self._check_timer = self.loop.call_later(CHECK_INTERVAL, self._check)
+        if len(self.connections) > self._settings.max_connections:
+            self._respond(BusyError("too many callers are connected"))  # at once: it may never send a request
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Release what belongs to the connection."""
+        if self._check_timer:
+            self._check_timer.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Process received bytes."""
+        now = time.monotonic()
+        self._begun = self._begun or now
+        self._expect_request(now)
+        super().data_received(data)
+        if self.conn.their_state not in _INCOMPLETE:
+            self._begun = None
+        elif self.conn.their_state is h11.IDLE and not self.conn.trailing_data[0]:
+            self._become_idle()  # the end of a body whose response was sent before it had arrived
+        if self._stopping and self._running:
+            self.cycle.keep_alive = False
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request, which may have arrived already."""
+        self._expect_request(time.monotonic())
+        super().on_response_complete()
+
+    def _expect_request(self, now: float) -> None:
+        """Give the next request a state of its own. uvicorn copies `app_state` into the scope of each request."""
+        self.app_state = {**self.app_state, KEY: RequestState(arrived=now, closing=self._stopping)}
+
+    def _become_idle(self) -> None:
+        self._begun = None
+        self._unset_keepalive_if_required()
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+
+    def shutdown(self) -> None:
+        """Stop: close the connection after the response to a request in progress or on its way."""
+        self._stopping = True
+        if self._running:
+            self._running_state.closing = True
+            self.cycle.keep_alive = False
+        else:
+            self.loop.call_later(DRAIN, self._shutdown_now)
+
+    def _shutdown_now(self) -> None:
+        if not self.transport.is_closing():
+            super().shutdown()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is not valid HTTP. uvicorn calls this while it handles h11's error."""
+        error = sys.exception()
+        hint = getattr(error, "error_status_hint", 400)
+        self._refuse(InvalidRequestError(f"{msg} {error}", status=hint if hint == TOO_LARGE_HEAD else 400))
+
+    def _refuse(self, error: OcmsError) -> None:
+        """Respond with an error and close, after the response to a complete request that arrived before."""
+        self._begun = None
+        if self._running and not self.cycle.more_body:
+            return
+        if self._running and not self.cycle.response_started:
+            self._running_state.refusal, self._running_state.closing = error, True
+            self.cycle.more_body = False
+            self.cycle.message_event.set()  # whoever reads the body then sees the refusal
+        elif self._running or self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+            self.transport.close()
+        else:
+            self._respond(error)
+
+    def _respond(self, error: OcmsError) -> None:
+        """Run the application for a request that could not be read, with the error in its state."""
+        self.headers = []
+        self.scope = {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "http_version": "1.1",
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme or "http",
+            "method": "",
+            "root_path": self.root_path,
+            "path": "",
+            "raw_path": b"",
+            "query_string": b"",
+            "headers": self.headers,
+            "state": {**self.app_state, KEY: RequestState(refusal=error, closing=True)},
+        }
+        self.cycle = RequestResponseCycle(
+            scope=self.scope,
+            conn=self.conn,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            on_response=self.on_response_complete,
+        )
+        self.cycle.keep_alive = False
+        task = self.loop.create_task(self.cycle.run_asgi(self.app))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
+
+    def _check(self) -> None:
+        """Close the connection if its caller has stopped sending a request or reading a response."""
+        self._check_timer = self.loop.call_later(CHECK_INTERVAL, self._check)
+        now, limit = time.monotonic(), self._settings.body_timeout
+        unread = self.transport.get_write_buffer_size()
+        if unread != self._unread[0]:
+            self._unread = (unread, now)
+        if unread and now - self._unread[1] > limit:
+            self.transport.abort()
+        elif self._begun is None or now - self._begun <= limit:
+            return
+        elif self.conn.their_state is h11.IDLE and not self.conn.trailing_data[0]:
+            self.transport.abort()  # no byte of a request has arrived, so there is nothing to respond to
+        else:
+            self._refuse(InvalidRequestError("the request did not arrive in time", status=TIMEOUT))
+
+    @property
+    def _running(self) -> bool:
+        """Whether a response is not complete yet."""
+        cycle: RequestResponseCycle | None = self.cycle  # None before the first request
+        return cycle is not None and not cycle.response_complete
+
+    @property
+    def _running_state(self) -> RequestState:
+        state: RequestState = self.cycle.scope["state"][KEY]
+        return state

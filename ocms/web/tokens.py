@@ -1,0 +1,128 @@
+"""Bearer tokens that a gateway forwards: JWTs, verified with the public keys that their issuer publishes."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import anyio
+import httpx2
+import jwt
+import structlog
+from anyio.to_thread import run_sync
+
+from contract.errors import UnauthorizedError, UnavailableError
+from domain.errors import OperatorError
+from ocms.settings import Settings
+
+ALGORITHMS = ("RS256", "PS256", "ES256")
+"""None without a signature, none whose key is a secret: a published key can be used for what it is only."""
+FRESH = timedelta(minutes=5)
+"""How long after they were read the published keys are read again."""
+PATIENCE = timedelta(seconds=30)
+"""How long after that they are read again because of a token whose key is not among them."""
+LEEWAY = 30
+"""Seconds by which the clock of the issuer may differ."""
+FETCH_SECONDS = 5.0
+
+_log = structlog.get_logger(__name__)
+
+
+class PublishedKeys:
+    """The JWK set of an issuer, from a file or a web address."""
+
+    def __init__(self, source: str, now: Callable[[], datetime]) -> None:
+        self._source = source
+        self._now = now
+        self._keys: dict[str | None, jwt.PyJWK] = {}
+        self._read_at: datetime | None = None
+        self._reading = anyio.Lock()
+
+    async def get(self, key_id: str | None) -> jwt.PyJWK:
+        """Return a key by its `kid`; without one, the only key there is.
+
+        Raises jwt.InvalidKeyError when there is no such key, and UnavailableError when none could be read.
+        """
+        if not self._keys or self._is_stale(key_id):
+            async with self._reading:  # where there are no keys yet, all wait for the first ones
+                if self._is_stale(key_id):
+                    await run_sync(self.read)
+        if not self._keys:
+            raise UnavailableError("the keys of the token issuer cannot be read")
+        if key_id is None and len(self._keys) == 1:
+            return next(iter(self._keys.values()))
+        if key_id not in self._keys:
+            raise jwt.InvalidKeyError("the key of the token is not among those of the issuer")
+        return self._keys[key_id]
+
+    def read(self) -> None:
+        """Read the keys; those of before stay where that fails."""
+        self._read_at = self._now()
+        try:
+            found = jwt.PyJWKSet.from_json(self._load())
+        except (OSError, httpx2.HTTPError, ValueError, TypeError, AttributeError, jwt.PyJWTError) as error:
+            _log.error("token_keys_not_readable", source=self._source, error=str(error))
+            return
+        self._keys = {key.key_id: key for key in found.keys if key.public_key_use in (None, "sig")}
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def _is_stale(self, key_id: str | None) -> bool:
+        if self._read_at is None:
+            return True
+        age = abs(self._now() - self._read_at)  # a clock that jumps back makes them old, too
+        return age > FRESH or (age > PATIENCE and key_id not in self._keys)
+
+    def _load(self) -> str:
+        if "://" not in self._source:
+            return Path(self._source).read_text()
+        return httpx2.get(self._source, timeout=FETCH_SECONDS).raise_for_status().text
+
+
+class TokenVerifier:
+    """Tells whose a token is."""
+
+    def __init__(self, settings: Settings, now: Callable[[], datetime]) -> None:
+        self._keys = PublishedKeys(settings.token_keys, now)
+        self._issuer, self._audience = settings.token_issuer, settings.token_audience
+        self._claim = settings.token_claim
+        self._callers = {claimed: caller for caller, claimed in settings.token_callers.items()}
+
+    async def caller_of(self, token: str) -> str:
+        """Return the caller to whom a token was issued. Raises UnauthorizedError and UnavailableError."""
+        try:
+            key = await self._keys.get(jwt.get_unverified_header(token).get("kid"))
+            claims = jwt.decode(
+                token,
+                key,
+                algorithms=ALGORITHMS,
+                issuer=self._issuer,
+                audience=self._audience,
+                leeway=LEEWAY,
+                options={"require": ["exp", "iss", "aud", self._claim]},
+            )
+            claimed = claims[self._claim]
+        except (jwt.PyJWTError, ValueError) as error:
+            _log.warning("token_refused", reason=str(error))
+            raise UnauthorizedError from error
+        if not isinstance(claimed, str) or claimed not in self._callers:
+            _log.warning("token_refused", reason=f"the claim {self._claim} names no caller of OCMS_TOKEN_CALLERS")
+            raise UnauthorizedError
+        return self._callers[claimed]
+
+
+def create_verifier(settings: Settings, now: Callable[[], datetime]) -> TokenVerifier:
+    """Return what verifies tokens.
+
+    Raises OperatorError when the settings do not say enough. Keys that cannot be read just now are no reason, unless
+    they are in a file: they are read again when they are needed.
+    """
+    for name in ("token_issuer", "token_audience", "token_callers"):
+        if not getattr(settings, name):
+            raise OperatorError(f"OCMS_{name.upper()} is empty: with OCMS_TOKEN_KEYS it must be set")
+    if "://" not in settings.token_keys:
+        keys = PublishedKeys(settings.token_keys, now)
+        keys.read()
+        if not keys:
+            raise OperatorError(f"OCMS_TOKEN_KEYS: {settings.token_keys} is no readable file with a JWK set")
+    return TokenVerifier(settings, now)

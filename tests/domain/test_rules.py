@@ -1,0 +1,83 @@
+"""The rules, as plain functions."""
+
+from datetime import UTC, datetime, time
+
+import pytest
+
+from domain.clock import SINGAPORE, business_date, parse_instant
+from domain.errors import DayendNotReachedError
+from domain.rules import in_window, is_emcons, is_fully_paid, is_ps_wwp, page, repeated, require_dayend
+
+
+def test_an_instant_is_read_with_its_offset():
+    assert parse_instant("2026-06-30T15:15:00Z") == datetime(2026, 6, 30, 23, 15, tzinfo=SINGAPORE)
+    assert parse_instant("2026-06-30T15:15:00Z").isoformat() == "2026-06-30T23:15:00+08:00"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "2026-06-30", "2026-06-30T15:15:00", "2026-13-01T00:00:00Z", "9999-12-31T23:59:59-01:00", "now"]
+)
+def test_what_is_no_instant_or_cannot_be_stored_is_refused(text):
+    with pytest.raises(ValueError, match=r"offset|not a date-time"):
+        parse_instant(text)
+
+
+@pytest.mark.parametrize(
+    ("flag", "expected"),
+    [("Y", True), ("1", True), ("EMCONS", True), (None, False), ("", False), (" ", False), ("N", False)],
+)
+def test_emcons(flag, expected):
+    assert is_emcons({"emcons_flag": flag}) is expected
+
+
+def test_fully_paid():
+    assert [is_fully_paid({"payment_status": status}) for status in ("FP", "PP", None)] == [True, False, False]
+
+
+def test_ps_wwp():
+    assert is_ps_wwp({"suspension_type": "PS", "epr_reason_of_suspension": "WWP"})
+    assert not is_ps_wwp({"suspension_type": "TS", "epr_reason_of_suspension": "WWP"})
+    assert not is_ps_wwp({"suspension_type": "PS", "epr_reason_of_suspension": "APP"})
+
+
+def test_repeated():
+    assert repeated("abcab") == {"a", "b"}
+    assert repeated([]) == set()
+
+
+def test_a_page():
+    assert page("abcd", 1, 2) == {"total": 4, "limit": 2, "skip": 1, "data": ["b", "c"]}
+    assert page("abcd", 1, None) == {"total": 4, "limit": 4, "skip": 1, "data": ["b", "c", "d"]}
+    assert page("", 0, None) == {"total": 0, "limit": 0, "skip": 0, "data": []}
+
+
+def test_the_business_date_is_the_one_of_singapore():
+    assert business_date(datetime(2026, 6, 30, 15, 59, tzinfo=UTC)).isoformat() == "2026-06-30"
+    assert business_date(datetime(2026, 6, 30, 16, 0, tzinfo=UTC)).isoformat() == "2026-07-01"
+
+
+def test_dayend_needs_the_flag_and_the_time():
+    now = datetime(2026, 6, 30, 14, 30, tzinfo=UTC)
+    window = (time(22), time(23))
+    require_dayend("Y", now, None)
+    require_dayend("Y", now, window)
+    for flag, closed in [("Y", (time(14), time(15))), ("N", window), (None, None)]:  # the window is in Singapore time
+        with pytest.raises(DayendNotReachedError):
+            require_dayend(flag, now, closed)
+
+
+@pytest.mark.parametrize(
+    ("moment", "window", "inside"),
+    [
+        ("12:00", None, True),
+        ("21:59", ("22:00", "23:00"), False),
+        ("22:00", ("22:00", "23:00"), True),
+        ("23:00", ("22:00", "23:00"), False),
+        ("23:30", ("22:00", "02:00"), True),
+        ("01:59", ("22:00", "02:00"), True),
+        ("02:00", ("22:00", "02:00"), False),
+    ],
+)
+def test_a_window(moment, window, inside):
+    times = window and tuple(map(time.fromisoformat, window))
+    assert in_window(time.fromisoformat(moment), times) is inside

@@ -1,0 +1,285 @@
+"""Bearer tokens: what a gateway forwards is believed only when the issuer has signed it for us."""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import json
+import threading
+import time
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from fixtures.settings import CAS_KEY
+from starlette.responses import Response
+
+from contract.document import Contract
+from domain.errors import OperatorError
+from ocms.app import create_app
+from ocms.settings import load_settings
+
+ISSUER, AUDIENCE = "https://issuer.test/", "api://ocms"
+CONTRACT = Contract.load("ocms")
+OPERATIONS = pytest.mark.parametrize(
+    "operation", CONTRACT.operations.values(), ids=lambda operation: operation.operation_id
+)
+RSA_KEY, OTHER_KEY = (rsa.generate_private_key(65537, 2048) for _ in range(2))
+EC_KEY = ec.generate_private_key(ec.SECP256R1())
+PEM = RSA_KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+def jwk(key, key_id, **members):
+    algorithm = jwt.algorithms.RSAAlgorithm if isinstance(key, rsa.RSAPrivateKey) else jwt.algorithms.ECAlgorithm
+    return algorithm.to_jwk(key.public_key(), as_dict=True) | {"kid": key_id} | members
+
+
+KEYS = {"keys": [jwk(RSA_KEY, "rsa", alg="RS256", use="sig"), jwk(EC_KEY, "ec")]}
+
+
+@pytest.fixture
+def token_settings(tmp_path):
+    file = tmp_path / "jwks.json"
+    file.write_text(json.dumps(KEYS))
+    return {
+        "token_keys": str(file),
+        "token_issuer": ISSUER,
+        "token_audience": AUDIENCE,
+        "token_claim": "azp",
+        "token_callers": "CAS:client-1,PLUS:client-2",
+    }
+
+
+@pytest.fixture
+def post(callers, token_settings):
+    """Call an operation with some headers; returns the status and the code."""
+    client, _ = callers(**token_settings)
+    del client.headers["X-API-Key"]
+
+    def call(operation, *headers):
+        response = client.post(operation.path, content=b"{", headers=list(headers))
+        return response.status_code, response.json()["data"]["appCode"]
+
+    return call
+
+
+def bearer(token):
+    return ("Authorization", f"Bearer {token}")
+
+
+def token(key=RSA_KEY, algorithm="RS256", key_id="rsa", header=None, without=(), **claims):
+    """A token of CAS's client, good unless something is said of it."""
+    all_claims = {"iss": ISSUER, "aud": AUDIENCE, "exp": time.time() + 300, "azp": "client-1", **claims}
+    kept = {name: value for name, value in all_claims.items() if name not in without}
+    return jwt.encode(kept, key, algorithm, headers={"kid": key_id, **(header or {})})
+
+
+def unsigned(header, signature=b""):
+    """A token made by hand, which no library would make."""
+    claims = {"iss": ISSUER, "aud": AUDIENCE, "exp": time.time() + 300, "azp": "client-1"}
+    parts = [json.dumps(header).encode(), json.dumps(claims).encode(), signature]
+    return ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts)
+
+
+def confused():
+    """A token whose signature is an HMAC with the public key as the secret."""
+    head = unsigned({"alg": "HS256", "kid": "rsa"}).rpartition(".")[0]
+    mac = hmac.digest(PEM, head.encode(), hashlib.sha256)
+    return f"{head}.{base64.urlsafe_b64encode(mac).rstrip(b'=').decode()}"
+
+
+DEFECTS = {
+    "expired": lambda: token(exp=time.time() - 60),
+    "not yet valid": lambda: token(nbf=time.time() + 300),
+    "without expiry": lambda: token(without=["exp"]),
+    "of another issuer": lambda: token(iss="https://other.test/"),
+    "without issuer": lambda: token(without=["iss"]),
+    "for another audience": lambda: token(aud="api://other"),
+    "without audience": lambda: token(without=["aud"]),
+    "without the caller": lambda: token(without=["azp"]),
+    "of an unknown caller": lambda: token(azp="client-3"),
+    "of a caller that is a list": lambda: token(azp=["client-1"]),
+    "of a caller by its name": lambda: token(azp="CAS"),
+    "signed by another key": lambda: token(OTHER_KEY),
+    "of an unknown key": lambda: token(OTHER_KEY, key_id="other"),
+    "of a key that brings itself": lambda: token(OTHER_KEY, header={"jwk": jwk(OTHER_KEY, "rsa")}),
+    "of another key's algorithm": lambda: token(EC_KEY, "ES256", key_id="rsa"),
+    "of an algorithm that is not pinned": lambda: token(algorithm="RS512"),
+    "without algorithm": lambda: unsigned({"alg": "none", "kid": "rsa"}),
+    "without algorithm, spelt otherwise": lambda: unsigned({"alg": "NoNe", "kid": "rsa"}),
+    "with the public key as secret": confused,
+    "without signature": lambda: token().rpartition(".")[0] + ".",
+    "changed": lambda: token()[:-8] + "AAAAAAAA",
+    "cut": lambda: token()[: len(token()) // 2],
+    "with a critical extension": lambda: token(header={"crit": ["x"], "x": 1}),
+    "dots": lambda: "..",
+    "no token": lambda: "a.b.c",
+    "huge": lambda: "x" * 30_000,
+    "an API key": lambda: CAS_KEY,
+}
+
+
+@OPERATIONS
+def test_a_token_is_taken_for_the_operations_of_its_caller_only(post, operation):
+    for client, caller in (("client-1", "CAS"), ("client-2", "PLUS")):
+        wanted = (400, "OCMS-4000") if caller in owners(operation) else (403, "OCMS-4003")
+        assert post(operation, bearer(token(azp=client))) == wanted
+        assert post(operation, ("authorization", f"bearer  {token(EC_KEY, 'ES256', 'ec', azp=client)}")) == wanted
+
+
+@OPERATIONS
+def test_a_token_with_a_defect_is_refused(post, operation, subtests):
+    for defect, make in DEFECTS.items():
+        with subtests.test(defect):
+            assert post(operation, bearer(make())) == (401, "OCMS-4001")
+
+
+@OPERATIONS
+def test_one_identity_at_a_time(post, operation):
+    good, key = bearer(token()), ("X-API-Key", CAS_KEY)
+    for headers in ([good, key], [bearer("x"), key], [good, ("X-API-Key", "x")], [good, good]):
+        assert post(operation, *headers) == (401, "OCMS-4001")
+
+
+@OPERATIONS
+def test_a_token_in_another_place_is_no_token(post, operation):
+    for headers in (
+        [("Authorization", f"Basic {token()}")],
+        [("Authorization", token())],
+        [("X-Authorization", f"Bearer {token()}")],
+        [("Cookie", f"Authorization=Bearer {token()}")],
+    ):
+        assert post(operation, *headers) == (401, "OCMS-4001")
+
+
+def owners(operation):
+    schemes = CONTRACT.document["components"]["securitySchemes"]
+    return {schemes[name]["x-ocms-caller"] for requirement in CONTRACT.security(operation) for name in requirement}
+
+
+def test_where_tokens_are_not_set_a_gateway_may_pass_its_own_on(cas):
+    body = {"notice_nos": ["N1"]}
+    assert cas.call("getPaymentStatus", body).status_code == 200
+    response = cas.post("/v1/getPaymentStatus", json=body, headers=[bearer("of the gateway")])
+    assert response.status_code == 200
+    del cas.headers["X-API-Key"]
+    assert cas.post("/v1/getPaymentStatus", json=body, headers=[bearer(token())]).status_code == 401
+
+
+def test_a_refused_token_is_logged_with_the_reason_and_never_itself(post, logs):
+    bad = token(aud="api://other")
+    post(CONTRACT.operations["getPaymentStatus"], bearer(bad))
+    assert [line["reason"] for line in logs("token_refused")] == ["Audience doesn't match"]
+    assert bad.rpartition(".")[2] not in logs.text()
+
+
+class Issuer:
+    """An issuer that publishes its keys on a real socket, counts who asks, and can fail."""
+
+    def __init__(self):
+        self.keys, self.asked, self.status, self.wait = KEYS, 0, 200, 0
+
+    async def __call__(self, scope, receive, send):
+        if scope["type"] != "http":
+            raise NotImplementedError  # uvicorn asks whether there is a lifespan
+        self.asked += 1
+        await asyncio.sleep(self.wait)
+        await Response(json.dumps(self.keys), self.status)(scope, receive, send)
+
+
+@pytest.fixture
+def issuer(serve, token_settings):
+    issuer = Issuer()
+    token_settings["token_keys"] = serve(issuer)
+    return issuer
+
+
+def test_published_keys_are_fetched_once_and_a_new_one_is_found(issuer, post, clock):
+    operation = CONTRACT.operations["getPaymentStatus"]
+    for _ in range(3):
+        assert post(operation, bearer(token()))[0] == 400
+    assert issuer.asked == 1
+    issuer.keys = {"keys": [jwk(OTHER_KEY, "new")]}
+    rotated = token(OTHER_KEY, key_id="new")
+    for _ in range(3):
+        assert post(operation, bearer(rotated))[0] == 401  # asked again only after a while, whoever sends what
+    assert issuer.asked == 1
+    clock.move(seconds=31)
+    assert post(operation, bearer(rotated))[0] == 400
+    assert post(operation, bearer(token()))[0] == 401  # the old one is no longer published
+    assert issuer.asked == 2
+    clock.move(minutes=-10)
+    assert post(operation, bearer(rotated))[0] == 400
+    assert issuer.asked == 3  # a clock that jumps back does not keep old keys for ever
+
+
+def test_all_first_calls_wait_for_the_keys(issuer, callers, token_settings):
+    issuer.wait = 0.5
+    client, _ = callers(**token_settings)
+    del client.headers["X-API-Key"]
+    good, statuses = bearer(token()), []
+
+    def call():
+        statuses.append(client.post("/v1/getPaymentStatus", content=b"{", headers=[good]).status_code)
+
+    threads = [threading.Thread(target=call) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+        time.sleep(0.05)
+    for thread in threads:
+        thread.join()
+    assert statuses == [400] * 5
+    assert issuer.asked == 1
+
+
+def test_an_issuer_that_is_away_is_503_at_first_and_no_matter_later(issuer, post, clock, logs):
+    operation = CONTRACT.operations["getPaymentStatus"]
+    issuer.status = 500
+    assert post(operation, bearer(token())) == (503, "OCMS-5000")
+    assert logs("token_keys_not_readable")
+    clock.move(seconds=31)
+    issuer.status = 200
+    assert post(operation, bearer(token()))[0] == 400
+    issuer.status = 500
+    clock.move(minutes=6)
+    assert post(operation, bearer(token()))[0] == 400
+
+
+@pytest.mark.parametrize("name", ["token_issuer", "token_audience", "token_callers"])
+def test_half_a_setting_stops_the_start(make_settings, token_settings, name):
+    settings = make_settings(**token_settings).model_copy(update={name: "" if name != "token_callers" else {}})
+    with pytest.raises(OperatorError, match=rf"OCMS_{name.upper()} is empty: with OCMS_TOKEN_KEYS it must be set"):
+        create_app(settings)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", "no JSON", "[]", '{"keys": 1}', '{"keys": []}', '{"keys": [{"kty": "oct", "k": "x"}]}', None]
+)
+def test_a_file_without_usable_keys_stops_the_start(make_settings, token_settings, tmp_path, text):
+    file = tmp_path / "bad.json"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(OperatorError, match=r"OCMS_TOKEN_KEYS: .*bad.json is no readable file with a JWK set"):
+        create_app(make_settings(**token_settings | {"token_keys": str(file)}))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("token_keys", "http://issuer.test/jwks", "OCMS_TOKEN_KEYS must be a file or an https address of a JWK set"),
+        ("token_keys", "ftp://issuer.test/jwks", "OCMS_TOKEN_KEYS must be a file or an https address of a JWK set"),
+        ("token_callers", "CAS", "OCMS_TOKEN_CALLERS must be CALLER:CLAIM,CALLER:CLAIM, each"),
+        ("token_callers", "CAS:a,PLUS:a", "OCMS_TOKEN_CALLERS must be CALLER:CLAIM,CALLER:CLAIM, each"),
+        ("token_callers", "CAS:a,CAS:b", "OCMS_TOKEN_CALLERS must be CALLER:CLAIM,CALLER:CLAIM, each"),
+    ],
+)
+def test_a_wrong_setting_is_told_in_one_line(name, value, text):
+    with pytest.raises(OperatorError) as raised:
+        load_settings(**{name: value})
+    assert str(raised.value).startswith(text)
+
+
+def test_callers_that_the_contract_does_not_know_stop_the_start(make_settings, token_settings):
+    with pytest.raises(OperatorError, match="OCMS_TOKEN_CALLERS names LTA; the contract knows only CAS, PLUS"):
+        create_app(make_settings(**token_settings | {"token_callers": "LTA:x"}))
