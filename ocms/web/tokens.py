@@ -15,20 +15,25 @@ from domain.errors import OperatorError
 from ocms.settings import Settings
 
 ALGORITHMS = ("RS256", "PS256", "ES256")
-"""None without a signature, none whose key is a secret: a published key can be used for what it is only."""
-FRESH = timedelta(minutes=5)
-"""How long after they were read the published keys are read again."""
-PATIENCE = timedelta(seconds=30)
-"""How long after that they are read again because of a token whose key is not among them."""
+"""Asymmetric algorithms only, so that a published key cannot serve as the secret of an HMAC."""
+MAX_AGE = timedelta(minutes=5)
+"""The published keys are read again after this time."""
+UNKNOWN_KEY_AGE = timedelta(seconds=30)
+"""A token with an unknown key makes them be read again after this time, so that a new key is found soon."""
 LEEWAY = 30
-"""Seconds by which the clock of the issuer may differ."""
-FETCH_SECONDS = 5.0
+"""Tolerated difference in seconds between the clocks of the issuer and of this machine."""
+FETCH_TIMEOUT = 5.0
+"""Seconds."""
 
 _log = structlog.get_logger(__name__)
 
 
 class PublishedKeys:
-    """The JWK set of an issuer, from a file or a web address."""
+    """The JWK set of an issuer, from a file or a web address.
+
+    PyJWT's own client takes a lock for each token and refuses all tokens while the issuer cannot be reached; see
+    docs/decisions/0006-safety.md.
+    """
 
     def __init__(self, source: str, now: Callable[[], datetime]) -> None:
         self._source = source
@@ -38,12 +43,12 @@ class PublishedKeys:
         self._reading = anyio.Lock()
 
     async def get(self, key_id: str | None) -> jwt.PyJWK:
-        """Return a key by its `kid`; without one, the only key there is.
+        """Return the key with a `kid`. Without a `kid`, return the only key.
 
-        Raises jwt.InvalidKeyError when there is no such key, and UnavailableError when none could be read.
+        Raises jwt.InvalidKeyError if there is no such key, and UnavailableError if no keys could be read yet.
         """
         if not self._keys or self._is_stale(key_id):
-            async with self._reading:  # where there are no keys yet, all wait for the first ones
+            async with self._reading:  # concurrent calls wait for one read
                 if self._is_stale(key_id):
                     await run_sync(self.read)
         if not self._keys:
@@ -51,11 +56,11 @@ class PublishedKeys:
         if key_id is None and len(self._keys) == 1:
             return next(iter(self._keys.values()))
         if key_id not in self._keys:
-            raise jwt.InvalidKeyError("the key of the token is not among those of the issuer")
+            raise jwt.InvalidKeyError("the issuer has not published the key of the token")
         return self._keys[key_id]
 
     def read(self) -> None:
-        """Read the keys; those of before stay where that fails."""
+        """Read the keys. If that fails, keep the previous ones and log the error."""
         self._read_at = self._now()
         try:
             found = jwt.PyJWKSet.from_json(self._load())
@@ -70,17 +75,17 @@ class PublishedKeys:
     def _is_stale(self, key_id: str | None) -> bool:
         if self._read_at is None:
             return True
-        age = abs(self._now() - self._read_at)  # a clock that jumps back makes them old, too
-        return age > FRESH or (age > PATIENCE and key_id not in self._keys)
+        age = abs(self._now() - self._read_at)  # abs: a clock that was set back must not keep old keys valid
+        return age > MAX_AGE or (age > UNKNOWN_KEY_AGE and key_id not in self._keys)
 
     def _load(self) -> str:
         if "://" not in self._source:
             return Path(self._source).read_text()
-        return httpx2.get(self._source, timeout=FETCH_SECONDS).raise_for_status().text
+        return httpx2.get(self._source, timeout=FETCH_TIMEOUT).raise_for_status().text
 
 
 class TokenVerifier:
-    """Tells whose a token is."""
+    """Verifies tokens, and maps one of their claims to a caller."""
 
     def __init__(self, settings: Settings, now: Callable[[], datetime]) -> None:
         self._keys = PublishedKeys(settings.token_keys, now)
@@ -112,17 +117,17 @@ class TokenVerifier:
 
 
 def create_verifier(settings: Settings, now: Callable[[], datetime]) -> TokenVerifier:
-    """Return what verifies tokens.
+    """Return the verifier of tokens.
 
-    Raises OperatorError when the settings do not say enough. Keys that cannot be read just now are no reason, unless
-    they are in a file: they are read again when they are needed.
+    Raises OperatorError if a setting is missing, or if a file has no keys. Keys at a web address are read when the
+    first token needs them, so an issuer that cannot be reached does not prevent the start.
     """
     for name in ("token_issuer", "token_audience", "token_callers"):
         if not getattr(settings, name):
-            raise OperatorError(f"OCMS_{name.upper()} is empty: with OCMS_TOKEN_KEYS it must be set")
+            raise OperatorError(f"OCMS_{name.upper()} is empty: set it, since OCMS_TOKEN_KEYS is set")
     if "://" not in settings.token_keys:
         keys = PublishedKeys(settings.token_keys, now)
         keys.read()
         if not keys:
-            raise OperatorError(f"OCMS_TOKEN_KEYS: {settings.token_keys} is no readable file with a JWK set")
+            raise OperatorError(f"OCMS_TOKEN_KEYS: {settings.token_keys} is not a readable file with a JWK set")
     return TokenVerifier(settings, now)

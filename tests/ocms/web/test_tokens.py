@@ -249,7 +249,7 @@ def test_an_issuer_that_is_away_is_503_at_first_and_no_matter_later(issuer, post
 @pytest.mark.parametrize("name", ["token_issuer", "token_audience", "token_callers"])
 def test_half_a_setting_stops_the_start(make_settings, token_settings, name):
     settings = make_settings(**token_settings).model_copy(update={name: "" if name != "token_callers" else {}})
-    with pytest.raises(OperatorError, match=rf"OCMS_{name.upper()} is empty: with OCMS_TOKEN_KEYS it must be set"):
+    with pytest.raises(OperatorError, match=rf"OCMS_{name.upper()} is empty: set it, since OCMS_TOKEN_KEYS is set"):
         create_app(settings)
 
 
@@ -260,7 +260,7 @@ def test_a_file_without_usable_keys_stops_the_start(make_settings, token_setting
     file = tmp_path / "bad.json"
     if text is not None:
         file.write_text(text)
-    with pytest.raises(OperatorError, match=r"OCMS_TOKEN_KEYS: .*bad.json is no readable file with a JWK set"):
+    with pytest.raises(OperatorError, match=r"OCMS_TOKEN_KEYS: .*bad.json is not a readable file with a JWK set"):
         create_app(make_settings(**token_settings | {"token_keys": str(file)}))
 
 
@@ -281,5 +281,5 @@ def test_a_wrong_setting_is_told_in_one_line(name, value, text):
 
 
 def test_callers_that_the_contract_does_not_know_stop_the_start(make_settings, token_settings):
-    with pytest.raises(OperatorError, match="OCMS_TOKEN_CALLERS names LTA; the contract knows only CAS, PLUS"):
+    with pytest.raises(OperatorError, match="OCMS_TOKEN_CALLERS names LTA; the contract has only CAS, PLUS"):
         create_app(make_settings(**token_settings | {"token_callers": "LTA:x"}))
