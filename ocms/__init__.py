@@ -1,1 +1,1 @@
-"""The integration service between OCMS, CAS and PLUS."""
+"""The application: settings, keys, logs, HTTP, the mock CAS, the jobs of a deployment, and the command line."""

@@ -27,16 +27,16 @@ from ocms.settings import Settings, load_settings
 from ocms.web.server import require_free
 
 KEYS = {"CAS": "demo-cas-key", "PLUS": "demo-plus-key"}
-"""The keys that work in the demo only."""
+"""The keys of the callers. They work in the demo only."""
 NOTICES = 1000
 VEHICLES = 500
 START_SECONDS = 30
 STOP_SECONDS = 4
-"""How long the parts may take to stop before they are killed."""
+"""How long the processes may take to stop before they are killed."""
 
 
 def run_demo(port: int | None, cas_port: int | None) -> None:
-    """Run the demo until SIGINT or SIGTERM. Raises OperatorError when a part of it stops by itself."""
+    """Run the demo until SIGINT or SIGTERM. Raises OperatorError if one of its processes ends by itself."""
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -49,33 +49,31 @@ def run_demo(port: int | None, cas_port: int | None) -> None:
         "OCMS_CAS_URL": f"http://127.0.0.1:{cas_port}",
         "OCMS_CAS_API_KEY": CAS_KEY,
     }
-    os.environ.setdefault("OCMS_LOG_FORMAT", "console")  # for a person at a terminal
+    os.environ.setdefault("OCMS_LOG_FORMAT", "console")  # the demo is read by a person at a terminal
     settings = load_settings()
     configure_logging(settings.log_format)
     _prepare(settings)
     control_port = control_port_for(cas_port, taken=port)
-    with _processes() as parts:
-        _start(parts, f"serve --port {port}")
-        _start(parts, f"mock-cas --port {cas_port} --control-port {control_port} --vehicles {VEHICLES}")
+    with _processes() as processes:
+        _start(processes, f"serve --port {port}")
+        _start(processes, f"mock-cas --port {cas_port} --control-port {control_port} --vehicles {VEHICLES}")
         for wanted in (cas_port, port):
-            _wait_for(wanted, parts, stop)
-        refresh = _start(parts, f"jobs run {NAME}")
+            _wait_for(wanted, processes, stop)
+        refresh = _start(processes, f"jobs run {NAME}")
         while refresh.poll() is None and not stop.wait(0.1):
             pass
         if not stop.is_set():
-            parts.remove(refresh)
-            _start(parts, "jobs loop")
-            _say(port, cas_port, control_port)
+            processes.remove(refresh)
+            _start(processes, "jobs loop")
+            _print_addresses(port, cas_port, control_port)
         while not stop.wait(0.2):
-            _require_alive(parts)
+            _require_alive(processes)
 
 
 def _prepare(settings: Settings) -> None:
     database = open_database(settings)
     if database.path is None:
-        raise OperatorError(
-            "the demo runs on SQLite only, since it migrates and fills the database: see OCMS_DATABASE_URL"
-        )
+        raise OperatorError("the demo migrates and fills its database: set OCMS_DATABASE_URL to an SQLite file")
     migration.upgrade(database)
     with database.writing() as conn:
         if not has_notices(conn):
@@ -85,55 +83,55 @@ def _prepare(settings: Settings) -> None:
     database.close()
 
 
-Parts = list["subprocess.Popen[bytes]"]
+Processes = list["subprocess.Popen[bytes]"]
 
 
-def _start(parts: Parts, command: str) -> "subprocess.Popen[bytes]":
-    # a part that still loads ignores Ctrl-C, which goes to all of them, and is ended by SIGTERM without a word
-    parts.append(
-        subprocess.Popen(  # noqa: S603  # our own command
+def _start(processes: Processes, command: str) -> "subprocess.Popen[bytes]":
+    # Ctrl-C reaches every process. One that is still starting would print a traceback; SIGTERM ends it silently.
+    processes.append(
+        subprocess.Popen(  # noqa: S603  # a command of this package
             [sys.executable, "-m", "ocms", *command.split()],
             preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_IGN),  # noqa: PLW1509  # there is one thread
         )
     )
-    return parts[-1]
+    return processes[-1]
 
 
 @contextmanager
-def _processes() -> Iterator[Parts]:
-    """Hold processes that are ended with the block."""
-    parts: Parts = []
+def _processes() -> Iterator[Processes]:
+    """Yield a list of processes, and end them with the block."""
+    processes: Processes = []
     try:
-        yield parts
+        yield processes
     finally:
-        for part in parts:
-            part.terminate()
+        for process in processes:
+            process.terminate()
         deadline = time.monotonic() + STOP_SECONDS
-        for part in parts:
+        for process in processes:
             try:
-                part.wait(max(0.0, deadline - time.monotonic()))
+                process.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                part.kill()
-                part.wait()
+                process.kill()
+                process.wait()
 
 
-def _wait_for(port: int, parts: Parts, stop: threading.Event) -> None:
+def _wait_for(port: int, processes: Processes, stop: threading.Event) -> None:
     for _ in range(START_SECONDS * 10):
-        _require_alive(parts)
+        _require_alive(processes)
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0 or stop.wait(0.1):
                 return
-    raise OperatorError(f"nothing responses on port {port} after {START_SECONDS} seconds; see the lines above")
+    raise OperatorError(f"nothing responses on port {port} after {START_SECONDS} seconds; the log above says why")
 
 
-def _require_alive(parts: Parts) -> None:
-    for part in parts:
-        if part.poll() is not None:
-            command = " ".join(map(str, part.args[2:]))  # type: ignore[index]  # `_start` passes a list
-            raise OperatorError(f"'{command}' has stopped with exit code {part.returncode}; see the lines above")
+def _require_alive(processes: Processes) -> None:
+    for process in processes:
+        if process.poll() is not None:
+            command = " ".join(map(str, process.args[2:]))  # type: ignore[index]  # `_start` passes a list
+            raise OperatorError(f"'{command}' has stopped with exit code {process.returncode}; the log above says why")
 
 
-def _say(port: int, cas_port: int, control_port: int) -> None:
+def _print_addresses(port: int, cas_port: int, control_port: int) -> None:
     print(  # noqa: T201
         f"""
 OCMS      http://127.0.0.1:{port}   read and try it: http://127.0.0.1:{port}/docs

@@ -1,4 +1,4 @@
-"""The command line. Each command imports what it needs when it runs, so that `--help` is quick."""
+"""The command line. Each command imports what it needs when it runs, so that `--help` starts quickly."""
 
 import sys
 from typing import Annotated
@@ -28,12 +28,12 @@ Port = Annotated[int | None, typer.Option(min=1, max=65535, help="The port of th
 CasPort = Annotated[
     int | None, typer.Option(min=1, max=65535, help="The port of the mock CAS; OCMS_CAS_PORT, or 8090.")
 ]
-Host = Annotated[str, typer.Option(help="The address to listen on; 0.0.0.0 for all.")]
+Host = Annotated[str, typer.Option(help="The address to listen on; 0.0.0.0 for every IPv4 interface.")]
 
 
 @app.command()
 def demo(port: Port = None, cas_port: CasPort = None) -> None:
-    """Run everything on this machine: the API, a mock CAS and the schedule loop, with sample data."""
+    """Run the API, a mock CAS and the schedule loop on this machine, with sample data."""
     from ocms.demo import run_demo
 
     run_demo(port, cas_port)
@@ -43,7 +43,7 @@ def demo(port: Port = None, cas_port: CasPort = None) -> None:
 def serve(
     host: Host = "127.0.0.1",
     port: Port = None,
-    workers: Annotated[int, typer.Option(min=1, help="How many processes serve requests.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="The number of processes that serve calls.")] = 1,
 ) -> None:
     """Serve the API."""
     from ocms.app import FACTORY, create_app_from_environment
@@ -61,16 +61,23 @@ def serve(
 def mock_cas(  # noqa: PLR0913, PLR0917  # its options
     port: CasPort = None,
     host: Host = "127.0.0.1",
-    vehicles: Annotated[int, typer.Option(min=1, help="How many VIP vehicles CAS has.")] = 500,
-    day: Annotated[int, typer.Option(min=0, help="Which day it is: each drops, adds and changes some vehicles.")] = 0,
-    fault: Annotated[Fault, typer.Option(help="What it does instead of answering well.")] = Fault.NONE,
+    vehicles: Annotated[int, typer.Option(min=1, help="The number of VIP vehicles in the list.")] = 500,
+    day: Annotated[
+        int, typer.Option(min=0, help="The day of the list. Each day removes, adds and changes some vehicles.")
+    ] = 0,
+    fault: Annotated[Fault, typer.Option(help="The fault to show instead of a good response.")] = Fault.NONE,
     control_port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="Where it is told to change; 10000 above the port, or free.")
+        int | None,
+        typer.Option(
+            min=1,
+            max=65535,
+            help="The control port, which changes the mock while it runs; 10000 above the port, or a free one.",
+        ),
     ] = None,
 ) -> None:
-    """Serve a mock CAS. It accepts the key in OCMS_CAS_API_KEY, or demo-ocms-key when that is empty.
+    """Serve a mock CAS. It accepts the key in OCMS_CAS_API_KEY, or demo-ocms-key if that is empty.
 
-    To change it while it runs: curl -X PUT 127.0.0.1:18090 -d '{"fault": "down", "vehicles": 1000, "day": 1}'
+    Change it while it runs with: curl -X PUT 127.0.0.1:18090 -d '{"fault": "down", "vehicles": 1000, "day": 1}'
     """
     from ocms.cli.context import configured
     from ocms.mock_cas.app import DEMO_KEY, MockCas
@@ -82,7 +89,7 @@ def mock_cas(  # noqa: PLR0913, PLR0917  # its options
 
 
 def main() -> None:
-    """Run the command line. Exit code 0 for success, 1 for a failure, 2 for a wrong command."""
+    """Run the command line. Exit with 0 for success, 1 for a failure, 2 for an invalid command."""
     try:
         code = app(sys.argv[1:] or ["--help"], prog_name="ocms", standalone_mode=False)
     except typer.Exit as done:

@@ -1,18 +1,18 @@
-"""``ocms alerts``: try where alerts go."""
+"""``ocms alerts``: test the alert channels."""
 
 import typer
 
-app = typer.Typer(help="The alerts: send one to see that it arrives.", rich_markup_mode=None)
+app = typer.Typer(help="The alert channels.", rich_markup_mode=None)
 
 
 @app.callback()
 def alerts() -> None:
-    """Make `test` a command of its own, although it is the only one."""
+    """Keep `test` a subcommand: typer merges a single command into its group."""
 
 
 @app.command()
 def test() -> None:
-    """Send an alert to every channel of OCMS_ALERT_URLS. Exit code 0 only when all of them took it."""
+    """Send an alert to every channel of OCMS_ALERT_URLS. Exit code 0 only if all of them accept it."""
     from domain.errors import OperatorError
     from jobs.alerts import send_alert
     from ocms.cli.context import configured
@@ -20,9 +20,11 @@ def test() -> None:
     settings = configured()
     if not settings.alert_urls:
         raise OperatorError("OCMS_ALERT_URLS is empty: set it to Apprise URLs, separated by blanks")
-    taken = send_alert(
+    accepted = send_alert(
         settings.alert_urls, "OCMS: a test alert", "If you can read this, alerts arrive here.", good=True
     )
-    if taken < len(settings.alert_urls):
-        raise OperatorError("not every channel took the alert; the log tells which, by its place in OCMS_ALERT_URLS")
-    typer.echo(f"{taken} channels took the alert.")
+    if accepted < len(settings.alert_urls):
+        raise OperatorError(
+            "not every channel accepted the alert; the log names each by its position in OCMS_ALERT_URLS"
+        )
+    typer.echo(f"{accepted} channels accepted the alert.")

@@ -1,4 +1,4 @@
-"""What most commands begin with."""
+"""The first steps of most commands: settings, logging, database."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ def configured() -> Settings:
 
 @contextmanager
 def opened(settings: Settings) -> Iterator[Database]:
-    """Open the database for the time of a command. Raises OperatorError unless its schema is current."""
+    """Open the database until the block ends. Raises OperatorError if its schema is not current."""
     database = open_database(settings)
     try:
         require_current(database)

@@ -5,12 +5,14 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="The day-end flag: CAS may update court notices only while today's is Y.", rich_markup_mode=None)
+app = typer.Typer(
+    help="The day-end flag: CAS may update court notices only while the flag of today is Y.", rich_markup_mode=None
+)
 
 
 @app.command()
 def show() -> None:
-    """Show the flags of the last days; today is the business date in Singapore."""
+    """Show the flags of the last ten dates. Today is the business date in Singapore."""
     from rich.table import Table
 
     from db.dayend import get_dayend_flag, list_dayend_flags
@@ -32,9 +34,9 @@ def show() -> None:
 @app.command("set")
 def set_flag(
     flag: Annotated[str, typer.Argument(help="Y or N.")],
-    date: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Another date than today.")] = None,
+    date: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The date; today by default.")] = None,
 ) -> None:
-    """Set the flag of today or of another date."""
+    """Set the flag of a date."""
     from db.dayend import set_dayend_flag
     from domain.clock import business_date, utc_now
     from ocms.cli.context import configured, opened

@@ -10,8 +10,8 @@ app = typer.Typer(help="The database: its schema, and sample data.", rich_markup
 @app.command()
 def upgrade(
     *,
-    sql: Annotated[bool, typer.Option("--sql", help="Write T-SQL for a DBA instead; nothing is connected.")] = False,
-    since: Annotated[str, typer.Option(help="With --sql: the revision that the database has.")] = "base",
+    sql: Annotated[bool, typer.Option("--sql", help="Write T-SQL for a DBA instead of connecting.")] = False,
+    since: Annotated[str, typer.Option(help="With --sql: the current revision of the database.")] = "base",
 ) -> None:
     """Migrate the database to the newest schema."""
     from db import migration
@@ -27,10 +27,12 @@ def upgrade(
 
 @app.command()
 def seed(
-    notices: Annotated[int, typer.Option(min=0, help="How many notices.")] = 1000,
-    vehicles: Annotated[int, typer.Option(min=0, help="How many VIP vehicles; 0 leaves the list alone.")] = 500,
+    notices: Annotated[int, typer.Option(min=0, help="The number of notices.")] = 1000,
+    vehicles: Annotated[
+        int, typer.Option(min=0, help="The number of VIP vehicles; 0 leaves the list unchanged.")
+    ] = 500,
 ) -> None:
-    """Fill an empty database with sample data, the same each time."""
+    """Fill an empty database with sample data. Each run inserts the same data."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -44,7 +46,7 @@ def seed(
     settings = configured()
     with opened(settings) as database, database.writing() as conn:
         if (notices and sample_data.has_notices(conn)) or (vehicles and count_vip_vehicles(conn)):
-            raise OperatorError("the database has data already; sample data goes into an empty one only")
+            raise OperatorError("the database already has data; sample data needs an empty database")
         with Progress(*columns, console=Console(stderr=True)) as progress:
             task = progress.add_task("notices", total=notices)
             sample_data.seed_notices(conn, notices, lambda done: progress.advance(task, done))
@@ -55,7 +57,7 @@ def seed(
 
 @app.command()
 def check() -> None:
-    """Compare the database with what the service needs; each difference is one line. Exit code 0 when there is none."""
+    """Compare the database with what the service needs: one line for each difference. Exit code 0 if there is none."""
     from db.check import list_differences
     from db.schema import require_file
     from ocms.cli.context import configured
@@ -69,4 +71,4 @@ def check() -> None:
         typer.echo(difference)
     if differences:
         raise typer.Exit(1)
-    typer.echo(f"{database} has all that the service needs.")
+    typer.echo(f"{database} has everything that the service needs.")

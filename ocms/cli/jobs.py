@@ -1,4 +1,4 @@
-"""``ocms jobs``: run a job, loop over the schedule, look back."""
+"""``ocms jobs``: run a job now or at its time, and show earlier runs."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -7,16 +7,18 @@ import typer
 if TYPE_CHECKING:
     from datetime import datetime
 
-app = typer.Typer(help="The jobs: run one now, run them by the clock, see how they went.", rich_markup_mode=None)
+app = typer.Typer(help="The jobs: run one now, run all at their times, show earlier runs.", rich_markup_mode=None)
 
 
 @app.command()
 def run(
     job: Annotated[str, typer.Argument(help="The job: refresh-vip-vehicles.")],
     *,
-    force: Annotated[bool, typer.Option("--force", help="Accept a list that has lost most of its vehicles.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Accept a list that is much smaller than the previous one.")
+    ] = False,
 ) -> None:
-    """Run one job now. Exit code 0 only when it has done its work."""
+    """Run one job now. Exit code 0 only if it succeeded."""
     from ocms import scheduled_jobs
     from ocms.cli.context import configured, opened
     from ocms.cli.progress import show_progress
@@ -27,16 +29,16 @@ def run(
         raise typer.BadParameter(f"the job must be one of {', '.join(scheduled_jobs.SUBJECTS)}.")
     stop_on_signals()
     with opened(settings) as database:
-        known = scheduled_jobs.Runner(database, settings)
+        runner = scheduled_jobs.Runner(database, settings)
         with show_progress("vehicles loaded") as progress:
-            changes = known.run(job, force=force, progress=progress)
+            changes = runner.run(job, force=force, progress=progress)
     typer.echo(f"The VIP list was replaced; it has {changes.rows} vehicles now.")
     typer.echo(f"Added: {changes.added}, removed: {changes.removed}, changed: {changes.changed}.")
 
 
 @app.command()
 def loop() -> None:
-    """Run every job when it is due, until stopped by SIGINT or SIGTERM."""
+    """Run every job when it is due, until SIGINT or SIGTERM."""
     import threading
     from contextlib import suppress
 
@@ -49,12 +51,13 @@ def loop() -> None:
     settings = configured()
     stop_on_signals()
     with suppress(KeyboardInterrupt), opened(settings) as database:
-        Loop(schedule_of(settings), Runner(database, settings).run_if_due, utc_now).run(threading.Event().wait)
+        runner = Runner(database, settings)
+        Loop(schedule_of(settings), runner.run_if_due, utc_now).run(threading.Event().wait)
 
 
 @app.command()
 def check() -> None:
-    """Tell whether each job has succeeded within 25 hours, for a monitor. Exit code 0 only when it has."""
+    """Check, for a monitor, that each job succeeded in the last 25 hours. Exit code 0 only if all did."""
     from db.job_runs import get_last_success
     from domain.clock import utc_now
     from domain.errors import OperatorError
@@ -72,8 +75,8 @@ def check() -> None:
 
 
 @app.command()
-def history(limit: Annotated[int, typer.Option(min=1, help="How many runs.")] = 20) -> None:
-    """Show the last runs, the newest first."""
+def history(limit: Annotated[int, typer.Option(min=1, help="The number of runs.")] = 20) -> None:
+    """Show the last runs, newest first."""
     from rich.table import Table
 
     from db.job_runs import list_runs
@@ -92,8 +95,8 @@ def history(limit: Annotated[int, typer.Option(min=1, help="How many runs.")] = 
 
 
 @app.command()
-def show(run_id: Annotated[int, typer.Argument(metavar="RUN", help="The number of a run; see 'history'.")]) -> None:
-    """Show everything that is known of one run."""
+def show(run_id: Annotated[int, typer.Argument(metavar="RUN", help="The number of the run, from 'history'.")]) -> None:
+    """Show the record of one run."""
     from datetime import datetime
 
     from rich.table import Table

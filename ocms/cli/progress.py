@@ -1,4 +1,4 @@
-"""How a command shows that it goes on."""
+"""Progress of a long command."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,23 +8,23 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 LINE_EVERY = 100_000
-"""Where there is no terminal, each so many are a line."""
+"""Without a terminal, a line is written each time the count passes a multiple of this number."""
 
 
 @contextmanager
 def show_progress(what: str) -> Iterator[Callable[[int], None]]:
-    """Show a growing count: as a bar on a terminal, else in plain lines. Yields what is to be told the count."""
+    """Show a growing count, as a bar on a terminal and as lines otherwise. Yield the function that takes the count."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        told = 0
+        last = 0
 
-        def tell(count: int) -> None:
-            nonlocal told
-            if count // LINE_EVERY != told // LINE_EVERY:
+        def show(count: int) -> None:
+            nonlocal last
+            if count // LINE_EVERY != last // LINE_EVERY:
                 typer.echo(f"{count} {what}", err=True)
-            told = count
+            last = count
 
-        yield tell
+        yield show
         return
     columns = (BarColumn(), TextColumn("{task.completed:,.0f} {task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:

@@ -6,18 +6,20 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="The contracts: what OCMS offers (ocms) and what it consumes (cas).", rich_markup_mode=None)
+app = typer.Typer(
+    help="The contracts: the API that OCMS offers (ocms) and the API of CAS that it calls (cas).", rich_markup_mode=None
+)
 
 
 class Name(StrEnum):
-    """The contracts there are."""
+    """The name of a contract."""
 
     OCMS = "ocms"
     CAS = "cas"
 
 
 class Format(StrEnum):
-    """How a document is written."""
+    """The format of a document."""
 
     YAML = "yaml"
     JSON = "json"
@@ -25,7 +27,7 @@ class Format(StrEnum):
 
 @app.command()
 def check() -> None:
-    """Validate both contracts and their examples; exit 1 when something is wrong."""
+    """Validate both contracts and their examples. Exit code 0 if both are valid."""
     from contract.document import Contract
     from contract.lint import problems
     from handlers import missing_modules
@@ -41,35 +43,33 @@ def check() -> None:
 
 @app.command()
 def verify(
-    contract: Annotated[Name, typer.Argument(help="Which contract.")] = Name.OCMS,
+    contract: Annotated[Name, typer.Argument(help="The contract.")] = Name.OCMS,
     *,
     url: Annotated[str, typer.Option(help="The address of the deployment.")],
     key: Annotated[
-        list[str] | None, typer.Option(help="CALLER:KEY; may be repeated. Operations of other callers are left out.")
+        list[str] | None, typer.Option(help="CALLER:KEY; can be repeated. Operations of other callers are left out.")
     ] = None,
-    junit: Annotated[Path | None, typer.Option(help="Write a JUnit report to this file as well.")] = None,
+    junit: Annotated[Path | None, typer.Option(help="Also write a JUnit report to this file.")] = None,
 ) -> None:
-    """Hold a deployment to a contract by calling it, thousands of times; exit 0 when all is as the contract says.
+    """Verify a deployment against a contract with thousands of calls. Exit code 0 if it conforms.
 
-    It calls every operation for real, with invented data: do not point it at a production system.
+    The calls have real effects, with generated data: do not use it on a production system.
     """
     from contract.document import Contract
     from contract.verify import verify as run
 
     pairs = [pair.partition(":") for pair in key or []]
     if not all(colon for _, colon, _ in pairs):
-        raise typer.BadParameter("--key must be CALLER:KEY.")  # without what was given, which is a secret
+        raise typer.BadParameter("--key must be CALLER:KEY.")  # the value is a secret, so it is not repeated
     keys = {caller: secret for caller, _, secret in pairs}
     raise typer.Exit(run(Contract.load(contract), url.rstrip("/"), keys, junit))
 
 
 @app.command()
 def export(
-    contract: Annotated[Name, typer.Argument(help="Which contract.")] = Name.OCMS,
-    form: Annotated[Format, typer.Option("--format", help="How it is written.")] = Format.YAML,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="The file; without it, standard output.")
-    ] = None,
+    contract: Annotated[Name, typer.Argument(help="The contract.")] = Name.OCMS,
+    form: Annotated[Format, typer.Option("--format", help="The format.")] = Format.YAML,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="The file; standard output by default.")] = None,
 ) -> None:
     """Write the self-contained document that partners and gateways import."""
     from contract.document import Contract

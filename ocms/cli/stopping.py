@@ -1,4 +1,4 @@
-"""How a command that works for long is stopped."""
+"""Stopping a long command by a signal."""
 
 import os
 import signal
@@ -8,14 +8,15 @@ import time
 from types import FrameType
 
 STOP_SECONDS = 4.0
-"""How long the work may take to roll back before the process ends without it: then the database does it by itself."""
+"""How long the rollback may take. After that the process ends, and the database rolls back by itself."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def stop_on_signals() -> None:
-    """Turn the first SIGINT or SIGTERM into KeyboardInterrupt, so that what is in work is rolled back and recorded.
+    """Turn the first SIGINT or SIGTERM into KeyboardInterrupt, so that the work is rolled back and recorded.
 
-    Python raises it when the main thread comes back from a driver; a second thread does not wait for that.
+    Python raises the exception only after a database driver has returned. A second thread ends the process if that
+    takes longer than `STOP_SECONDS`.
     """
     ours, theirs = socket.socketpair()
     theirs.settimeout(0)

@@ -1,4 +1,4 @@
-"""How tables are shown."""
+"""Tables on standard output."""
 
 import sys
 
@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 PIPE_WIDTH = 200
-"""Columns when the output is no terminal, so that scripts get whole values."""
+"""The width in characters if the output is not a terminal, so that scripts get complete values."""
 
 
 def show_table(table: Table) -> None:

@@ -1,1 +1,1 @@
-"""A mock CAS, served by connexion from ``openapi/cas.yaml``, with faults to rehearse with."""
+"""A mock CAS, served by connexion from ``openapi/cas.yaml``, with faults to practise with."""

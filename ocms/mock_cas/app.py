@@ -1,4 +1,4 @@
-"""A mock CAS, served by connexion from ``openapi/cas.yaml``, with faults to rehearse with."""
+"""The application of the mock CAS."""
 
 from functools import partial
 from typing import Annotated, Any
@@ -20,14 +20,17 @@ from ocms.web.envelope import Envelope
 from ocms.web.security import Credentials
 
 DEMO_KEY = "demo-ocms-key"
-"""The key that the mock accepts unless it is given another one."""
+"""The default key of OCMS at the mock."""
 SLOW_SECONDS = 60.0
+"""The delay of the fault `slow`, longer than the time-out of the client."""
 DRIP_BYTES = 16
+"""The size of a part in the fault `slow-drip`."""
 DRIP_SECONDS = 1.0
+"""The delay between two parts, shorter than the time-out of the client."""
 
 
 class MockCas(msgspec.Struct, forbid_unknown_fields=True):
-    """How the mock behaves; it can be changed while it runs."""
+    """The behaviour of the mock. It can change while the mock runs."""
 
     vehicles: Annotated[int, msgspec.Meta(ge=1)] = 500
     day: Annotated[int, msgspec.Meta(ge=0)] = 0
@@ -35,7 +38,7 @@ class MockCas(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def create_mock_cas(mock: MockCas, key: str = DEMO_KEY) -> ASGIApp:
-    """Return the app of a CAS whose VIP vehicles are always the same on the same day."""
+    """Return the application of a mock CAS. Its list depends only on the number of vehicles and the day."""
     contract = Contract.load("cas")
     handlers = dict.fromkeys(contract.operations, partial(_get_vip_vehicles, mock))
     keys = KeyRing(ApiKey(caller, hash_key(key)) for caller in contract.callers())
@@ -47,7 +50,7 @@ async def _get_vip_vehicles(mock: MockCas, _: Call) -> Response:
     found = await run_sync(list, vehicles(mock.vehicles, mock.day))
     match mock.fault:
         case Fault.HTTP_500:
-            raise ServerError("as asked by the fault http-500")
+            raise ServerError("the fault http-500")
         case Fault.EMPTY:
             found = []
         case Fault.INVALID:
@@ -58,13 +61,13 @@ async def _get_vip_vehicles(mock: MockCas, _: Call) -> Response:
 
 
 async def _inject_fault(app: ASGIApp, mock: MockCas, scope: Scope, receive: Receive, send: Send) -> None:
-    """Spoil a good response on its way out."""
+    """Serve a request, and inject the fault into a good response."""
     faulty, fault = False, mock.fault
 
     async def send_with_fault(message: Message) -> None:
         nonlocal faulty
         if message["type"] == "http.response.start":
-            faulty = message["status"] == 200 and scope["method"] == "POST"  # noqa: PLR2004  # a success
+            faulty = message["status"] == 200 and scope["method"] == "POST"  # noqa: PLR2004  # OK
         body = message.get("body", b"")
         match fault if faulty else Fault.NONE, message["type"]:
             case Fault.SLOW, "http.response.start":
@@ -77,7 +80,7 @@ async def _inject_fault(app: ASGIApp, mock: MockCas, scope: Scope, receive: Rece
                 await _until_gone(receive, partial(_drip, send, body))
                 return
             case Fault.HALF_CLOSED, "http.response.start":
-                return  # it is written with the body
+                return  # _close_half writes the head itself
             case Fault.HALF_CLOSED, "http.response.body":
                 await _until_gone(receive, partial(_close_half, send, body))
                 return
@@ -87,7 +90,7 @@ async def _inject_fault(app: ASGIApp, mock: MockCas, scope: Scope, receive: Rece
 
 
 async def _drip(send: Send, body: bytes) -> None:
-    """Send a body so slowly that each part is in time and the whole is not."""
+    """Send a body so slowly that each part arrives in time and the whole does not."""
     for start in range(0, len(body), DRIP_BYTES):
         await send({"type": "http.response.body", "body": body[start : start + DRIP_BYTES], "more_body": True})
         await anyio.sleep(DRIP_SECONDS)
@@ -95,8 +98,8 @@ async def _drip(send: Send, body: bytes) -> None:
 
 
 async def _close_half(send: Any, body: bytes) -> None:
-    """Send half of a body whose length is not told, close this side of the connection, and keep the other one open."""
-    transport = send.__self__.transport  # of uvicorn, which has no other way to a response without a length
+    """Send half of a body without a length, and shut down the sending side of the connection only."""
+    transport = send.__self__.transport  # uvicorn's own; ASGI has no response without a length
     transport.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n")
     transport.write(body[: len(body) // 2])
     transport.write_eof()
@@ -105,7 +108,7 @@ async def _close_half(send: Any, body: bytes) -> None:
 
 
 async def _until_gone(receive: Receive, work: Any) -> None:
-    """Do some work until it is done or the caller has gone."""
+    """Await `work`, and cancel it if the caller disconnects."""
     async with anyio.create_task_group() as tasks:
 
         async def watch() -> None:

@@ -1,10 +1,10 @@
-"""The faults that the mock CAS can show."""
+"""The faults of the mock CAS."""
 
 from enum import StrEnum
 
 
 class Fault(StrEnum):
-    """What the mock does instead of answering well."""
+    """A fault. docs/operations/vip-refresh.md says what a refresh does with each."""
 
     NONE = "none"
     DOWN = "down"

@@ -1,4 +1,4 @@
-"""Serving the mock CAS, with a second port on which it is told how to behave while it runs."""
+"""Serving the mock CAS, with a second port that changes its behaviour while it runs."""
 
 import signal
 import socket
@@ -20,18 +20,18 @@ from ocms.mock_cas.faults import Fault
 from ocms.web.server import listen, serving
 
 CONTROL_HOST = "127.0.0.1"
-"""Who may change the mock is on the same machine: there is no key."""
+"""The control port needs no key, so it accepts connections from this machine only."""
 CONTROL_OFFSET = 10_000
-"""How far the control port is from the port of CAS, when none is given."""
+"""The default distance of the control port from the port of CAS."""
 LAST_PORT = 65535
-BLINK = 0.1
-"""Seconds between two looks at whether the mock shall be down."""
+CHECK_INTERVAL = 0.1
+"""Seconds between two checks for the fault `down`."""
 
 _log = structlog.get_logger(__name__)
 
 
 def serve_mock_cas(mock: MockCas, key: str, host: str, port: int, control_port: int | None = None) -> None:
-    """Serve a mock CAS until SIGINT or SIGTERM. Raises OperatorError when an address cannot be used."""
+    """Serve a mock CAS until SIGINT or SIGTERM. Raises OperatorError if an address cannot be used."""
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -42,18 +42,21 @@ def serve_mock_cas(mock: MockCas, key: str, host: str, port: int, control_port: 
             down = mock.fault is Fault.DOWN
             with _refusing(host, port) if down else serving(app, listen(host, port)):
                 _log.info("mock_cas", host=host, port=port, control=url, **msgspec.to_builtins(mock))
-                while (mock.fault is Fault.DOWN) == down and not stop.wait(BLINK):
+                while (mock.fault is Fault.DOWN) == down and not stop.wait(CHECK_INTERVAL):
                     pass
 
 
 def create_control(mock: MockCas) -> Starlette:
-    """Return the app that shows how the mock behaves (GET) and changes it (PUT, a JSON object of what to change)."""
+    """Return the application that shows the behaviour of the mock (GET) and changes members of it (PUT)."""
 
     async def control(request: Request) -> Response:
         if request.method == "PUT":
             try:
-                wanted = {**msgspec.to_builtins(mock), **msgspec.json.decode(await request.body(), type=dict[str, Any])}
-                changed = msgspec.convert(wanted, MockCas)
+                changes = {
+                    **msgspec.to_builtins(mock),
+                    **msgspec.json.decode(await request.body(), type=dict[str, Any]),
+                }
+                changed = msgspec.convert(changes, MockCas)
             except (msgspec.MsgspecError, UnicodeDecodeError) as error:
                 return Response(f"{error}\n", 400)
             for name in changed.__struct_fields__:
@@ -64,7 +67,7 @@ def create_control(mock: MockCas) -> Starlette:
 
 
 def control_port_for(port: int, taken: int) -> int:
-    """Return a free port for the control of a mock: a fixed distance away unless that one is taken, or else any."""
+    """Return a free control port: the default one if it is free and is not `taken`, otherwise any."""
     with _listen_for_control(port, 0 if taken == _near(port) else None) as control:
         return int(control.getsockname()[1])
 
@@ -84,11 +87,11 @@ def _listen_for_control(port: int, control_port: int | None) -> socket.socket:
 
 @contextmanager
 def _refusing(host: str, port: int) -> Iterator[None]:
-    """Hold a port so that it refuses every connection: the fault `down`."""
+    """Reserve a port so that it refuses every connection: the fault `down`."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as holder:
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            holder.bind((host, port))  # bound and not listening
+            holder.bind((host, port))  # bound, but not listening
         except OSError as error:
             raise OperatorError(f"cannot hold {host}:{port}: {error.strerror}; choose another port") from error
         yield

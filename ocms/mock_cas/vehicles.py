@@ -6,9 +6,9 @@ from typing import Any
 
 
 def vehicles(count: int, day: int = 0) -> Iterator[dict[str, Any]]:
-    """Return sample VIP vehicles as CAS sends them.
+    """Yield the sample VIP vehicles of a day, in the form in which CAS sends them.
 
-    From day to day a hundredth is dropped, as many are added, and of each hundred that stay one has another remark.
+    From one day to the next, 1 % of the vehicles are removed, as many are added, and 1 % have another description.
     """
     remarks = ["Minister's car", "Embassy vehicle", "State visitor escort", "Judge's car", None]
     dropped = day * ceil(count / 100)

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from fixtures.commands import free_port, wait_for
 
-from ocms.keys import hash_key
+from ocms.keys import create_key, hash_key
 
 
 def assert_one_line(result, code, text):
@@ -115,7 +115,7 @@ def test_the_database_is_migrated_and_seeded(ocms, tmp_path):
     assert "30/30" in result.stderr
     again = ocms("db", "seed", OCMS_DATABASE_URL=url)
     assert again.returncode == 1
-    assert "sample data goes into an empty one only" in again.stderr
+    assert "sample data needs an empty database" in again.stderr
     vehicles = ocms("db", "seed", "--notices", 0, OCMS_DATABASE_URL=url)
     assert vehicles.returncode == 1
 
@@ -140,7 +140,7 @@ def test_a_key_can_have_a_last_day(ocms):
     made = ocms("keys", "create", "CAS", "--expires", "2099-12-31").stdout
     key, configured = (line.split()[-1] for line in made.splitlines())
     assert configured == f"CAS:{hash_key(key)}:2099-12-31"
-    assert_one_line(ocms("keys", "create", "CAS", "--expires", "2020-01-01"), 2, "the last day is over already")
+    assert_one_line(ocms("keys", "create", "CAS", "--expires", "2020-01-01"), 2, "the last day is in the past")
 
 
 def test_the_configured_keys_are_listed(ocms):
@@ -156,12 +156,20 @@ def test_the_configured_keys_are_listed(ocms):
 
 
 def test_a_key_is_checked_without_being_an_argument(ocms):
-    keys = f"CAS:{hash_key('a')},PLUS:{hash_key('b')}:2020-01-01"
-    good = ocms("keys", "check", text="a\n", OCMS_API_KEYS=keys)
-    assert (good.returncode, good.stdout) == (0, f"The key of CAS, hash {hash_key('a')[:8]}…, valid for ever.\n")
-    expired = ocms("keys", "check", text="b\n", OCMS_API_KEYS=keys)
+    current, old = create_key(), create_key()
+    keys = f"CAS:{hash_key(current)},PLUS:{hash_key(old)}:2020-01-01"
+    good = ocms("keys", "check", text=f"{current}\n", OCMS_API_KEYS=keys)
+    assert (good.returncode, good.stdout) == (0, f"The key of CAS, hash {hash_key(current)[:8]}…, valid for ever.\n")
+    expired = ocms("keys", "check", text=f"{old}\n", OCMS_API_KEYS=keys)
     assert_one_line(expired, 1, "the key of PLUS has expired, its last day was 2020-01-01")
-    assert_one_line(ocms("keys", "check", text="c\n", OCMS_API_KEYS=keys), 1, "no key in OCMS_API_KEYS is this one")
+    other = ocms("keys", "check", text=f"{create_key()}\n", OCMS_API_KEYS=keys)
+    assert_one_line(other, 1, "OCMS_API_KEYS does not have the hash of this key")
+
+
+def test_a_key_that_is_too_short_to_be_random_is_refused_even_if_it_is_configured(ocms):
+    short = create_key()[:-1]
+    result = ocms("keys", "check", text=f"{short}\n", OCMS_API_KEYS=f"CAS:{hash_key(short)}")
+    assert_one_line(result, 1, "the key is too short to be safe: make one with 'ocms keys create CALLER'")
 
 
 def test_the_contracts_are_checked(ocms):
@@ -249,10 +257,10 @@ def test_the_demo_says_when_a_part_of_it_cannot_start(start, tmp_path):
 
 def test_a_test_alert_arrives_or_the_command_says_why_not(ocms, webhook):
     done = ocms("alerts", "test", OCMS_ALERT_URLS=webhook.url)
-    assert (done.returncode, done.stdout) == (0, "1 channels took the alert.\n")
+    assert (done.returncode, done.stdout) == (0, "1 channels accepted the alert.\n")
     assert [alert["title"] for alert in webhook.alerts] == ["OCMS: a test alert"]
     assert_one_line(ocms("alerts", "test"), 1, "OCMS_ALERT_URLS is empty")
     broken = ocms("alerts", "test", OCMS_ALERT_URLS=f"{webhook.url} json://127.0.0.1:9/")
     assert broken.returncode == 1
-    assert "not every channel took the alert" in broken.stderr
+    assert "not every channel accepted the alert" in broken.stderr
     assert '"channel":2' in broken.stderr

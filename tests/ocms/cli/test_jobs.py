@@ -34,7 +34,7 @@ def test_a_refresh_by_hand_tells_by_its_exit_code(ocms, mock_cas, rows, database
     assert good.stdout == ("The VIP list was replaced; it has 3 vehicles now.\nAdded: 3, removed: 0, changed: 0.\n")
     bad = ocms(*REFRESH, OCMS_CAS_URL=url, OCMS_CAS_API_KEY="wrong-key")
     assert bad.returncode == 1
-    assert bad.stderr.splitlines()[-1] == "ocms: CAS answered with HTTP status 401: check OCMS_CAS_API_KEY"
+    assert bad.stderr.splitlines()[-1] == "ocms: CAS responded with HTTP status 401: check OCMS_CAS_API_KEY"
     assert "wrong-key" not in bad.stderr
     assert len(rows(tables.vip_vehicle)) == 3
 
@@ -110,7 +110,7 @@ def test_a_refresh_goes_on_in_a_bar_on_a_terminal(database_url, mock_cas, databa
 
 
 def test_the_schedule_loop_says_what_is_planned_and_stops(start, database):
-    process = start("jobs", "loop")
+    process = start("jobs", "loop", OCMS_ALERT_URLS="json://127.0.0.1:9/")
     line = json.loads(process.stderr.readline())
     assert (line["event"], line["job"], line["zone"]) == ("scheduled", "refresh-vip-vehicles", "Asia/Singapore")
     process.send_signal(signal.SIGTERM)
@@ -172,7 +172,7 @@ def test_the_control_port_of_the_mock_is_a_choice(start):
 
 
 def test_the_operations_page_knows_every_reason_and_every_fault():
-    page = (Path(__file__).parents[2] / "docs" / "operations" / "vip-refresh.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "operations" / "vip-refresh.md").read_text()
     named = {getattr(error, "reason", "http-STATUS") for error in every(RefreshError)}
     reasons = named | {DATABASE, UNEXPECTED, STOPPED, KILLED, MISSED}
     assert {name for names in re.findall(r"^### (.+)$", page, re.MULTILINE) for name in names.split(", ")} == reasons

@@ -52,8 +52,8 @@ def test_how_much_of_a_batch_was_written(line_of, add_notice, database):
 @pytest.mark.parametrize(
     ("operation", "caller", "reason"),
     [
-        ("updateCourtNotices", "CAS", "The request is not as the contract says."),
-        ("getNoticeUpdate", "CAS", "The API key belongs to another caller."),
+        ("updateCourtNotices", "CAS", "the request does not conform to the contract"),
+        ("getNoticeUpdate", "CAS", "the API key or token belongs to another caller"),
     ],
 )
 def test_why_a_call_was_refused(line_of, operation, caller, reason):
@@ -67,5 +67,5 @@ def test_a_call_of_nobody_names_nobody(cas, logs):
     cas.get("/openapi.json")
     line = logs("call")[0]
     assert "caller" not in line
-    assert line["reason"] == "There is no valid API key."
+    assert line["reason"] == "no valid API key or token"
     assert CAS_KEY not in logs.text()

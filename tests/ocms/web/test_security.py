@@ -83,7 +83,7 @@ def test_a_caller_can_have_several_keys():
             EXPIRED,
         ),
         ("", "OCMS_API_KEYS is empty: make a key with 'ocms keys create CALLER' and set its hash"),
-        (f"LTA:{'0' * 64}", "OCMS_API_KEYS names LTA; the contract knows only CAS, PLUS"),
+        (f"LTA:{'0' * 64}", "OCMS_API_KEYS names LTA; the contract has only CAS, PLUS"),
     ],
 )
 def test_without_usable_keys_there_is_no_app(make_settings, clock, keys, text):
