@@ -1,6 +1,6 @@
 # `make` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help run test check audit types contract bench nightly format lock clean
+.PHONY: help run test quick check audit types contract bench nightly format lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -8,6 +8,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 TYPES := contract/types.py
 TOOLS := node_modules/.installed
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-emit-find-links --custom-compile-command "make lock"
 export REDOCLY_TELEMETRY := off
 
 help: ## list the targets
@@ -17,7 +19,14 @@ run: $(INSTALLED) ## install, migrate, seed, and run everything on this machine;
 	@exec $(BIN)/ocms demo
 
 test: $(INSTALLED) $(TOOLS) ## run the whole suite, contract fuzzing included
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n 2 --dist worksteal
+
+quick: $(INSTALLED) ## run a representative part of the suite in less than a minute
+	@$(BIN)/pytest -q -n 2 --dist worksteal tests/domain tests/contract/test_document.py tests/contract/test_examples.py \
+		tests/contract/test_json_stream.py tests/db/test_bulk.py tests/db/test_engine.py tests/handlers tests/jobs/test_due.py \
+		tests/jobs/test_recorder.py tests/jobs/test_incidents.py tests/ocms/test_settings.py tests/ocms/web/test_envelope.py \
+		tests/ocms/web/test_security.py tests/test_project.py --deselect \
+		tests/handlers/test_update_court_notices_at_the_limits.py
 
 check: $(INSTALLED) $(TOOLS) ## format, lint, types, layers, spec lint
 	$(BIN)/ruff format --check .
@@ -70,10 +79,10 @@ format: $(INSTALLED) ## put the code into its form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-lock: $(INSTALLED) ## resolve the newest versions into requirements.lock
-	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --group dev \
-		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
-		pyproject.toml --output-file requirements.lock
+lock: $(INSTALLED) ## resolve the newest versions into the two locks
+	$(LOCK) --upgrade pyproject.toml --output-file requirements.lock
+	$(LOCK) --upgrade --constraint requirements.lock --extra verify --group dev pyproject.toml \
+		--output-file requirements-dev.lock
 
 clean: ## remove the virtual environment and the demo's data
 	rm -rf $(VENV) node_modules build var
@@ -83,10 +92,10 @@ $(TOOLS): package-lock.json
 	npm ci --silent
 	@touch $@
 
-$(INSTALLED): requirements.lock pyproject.toml
+$(INSTALLED): requirements-dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ocms: Python 3.11 or newer is needed; set PYTHON=python3.11")'
 	@echo "Installing into $(VENV); this takes about a minute."
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
 	@touch $@

@@ -12,7 +12,7 @@ def main() -> None:
     """Print each vulnerability on a line. Exit code 1 when there is one."""
     REPORT.parent.mkdir(exist_ok=True)
     REPORT.write_text('{"dependencies": []}')
-    command = [str(Path(sys.executable).with_name("pip-audit")), "--requirement=requirements.lock", "--disable-pip"]
+    command = [str(Path(sys.executable).with_name("pip-audit")), "--requirement=requirements-dev.lock", "--disable-pip"]
     options = ["--progress-spinner=off", "--format=json", f"--output={REPORT}"]
     subprocess.run([*command, *options], stderr=subprocess.DEVNULL, check=False)  # noqa: S603  # our own tool
     packages = json.loads(REPORT.read_text())["dependencies"]

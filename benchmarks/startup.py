@@ -17,7 +17,7 @@ OCMS = [sys.executable, "-m", "ocms"]
 
 
 def measure(folder: Path) -> list[Ratio]:
-    """Return the seconds of `ocms serve` to its first response and of `ocms --help`, as shares of the seconds allowed."""
+    """Return the seconds of `ocms serve` to its first response and of `ocms --help`, as shares of their limits."""
     database = fill(folder / "startup.db", 10)
     serve = statistics.median(_serve(database) for _ in range(ROUNDS))
     told = statistics.median(_help() for _ in range(ROUNDS))

@@ -1,4 +1,4 @@
-"""More load than the service can take: it responses what it can in time, tells the others to come back, and recovers."""
+"""More load than the service can take: it responds in time to what it can, refuses the rest, and recovers."""
 
 import json
 import threading

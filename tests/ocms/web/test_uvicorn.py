@@ -1,0 +1,24 @@
+"""The bound on uvicorn, whose internals `ocms.web.protocol` extends."""
+
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_the_installed_uvicorn_is_the_minor_version_that_was_tested():
+    """If this fails, uvicorn has moved: compare `uvicorn.protocols.http.h11_impl` with `ocms.web.protocol`.
+
+    `Protocol` relies on `app_state`, `cycle`, `conn`, `connections`, `timeout_keep_alive_handler`,
+    `_unset_keepalive_if_required`, `send_400_response` and the arguments of `RequestResponseCycle`. Then run
+    tests/ocms/web and tests/faults, and raise the bound in pyproject.toml to the next minor version.
+    """
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    (bound,) = (r for r in map(Requirement, project["dependencies"]) if r.name == "uvicorn")
+    operators = {specifier.operator: specifier.version for specifier in bound.specifier}
+    lower, upper = operators[">="].split("."), operators["<"].split(".")
+    assert (lower[0], int(lower[1]) + 1) == (upper[0], int(upper[1])), "the bound spans one minor version"
+    assert version("uvicorn").split(".")[:2] == lower[:2]
