@@ -106,7 +106,7 @@ class CasClient:
                     extensions={"trace": trace},
                 ) as response,
             ):
-                if not respond.is_success:
+                if not response.is_success:
                     raise CasStatusError(response.status_code)
                 yield from self._vehicles(self._blocks(response, end))
         except httpx2.DecodingError as error:
