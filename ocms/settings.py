@@ -1,4 +1,7 @@
-"""The settings, from the environment or a ``.env`` file."""
+"""The settings of the service, read from the environment and from a ``.env`` file.
+
+Each setting is described here only. `make settings` writes these descriptions into the README.
+"""
 
 import re
 from datetime import time
@@ -15,7 +18,7 @@ from ocms.keys import ApiKey
 
 LAST_PORT = 65535
 THREADS = 40
-"""The threads of anyio, and the connections of `db.engine.POOL`."""
+"""The number of anyio's threads, and of the database connections of a worker (`db.sql_server.POOL`)."""
 
 
 def _clock(text: str) -> time:
@@ -41,7 +44,7 @@ def _keys(value: Any) -> Any:
 
 def _zone(name: str) -> str:
     try:
-        return str(pytz.timezone(name))  # the zones that the schedule knows
+        return str(pytz.timezone(name))  # the schedule library uses the zones of pytz
     except pytz.UnknownTimeZoneError:
         raise ValueError("must be a time zone such as Asia/Singapore") from None
 
@@ -50,7 +53,7 @@ def _web(url: str) -> str:
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and parts.hostname and not parts.query and parts.port != 0
-    except ValueError:  # of a port that is no port
+    except ValueError:  # the port is not a number from 0 to 65535
         usable = False
     if not usable:
         raise ValueError("must be a web address such as https://cas.example.gov.sg")
@@ -77,7 +80,7 @@ def _token_callers(value: Any) -> Any:
     pairs = [part.strip().partition(":") for part in value.split(",") if part.strip()]
     callers = {caller: claimed for caller, _, claimed in pairs}
     if not all(callers.values()) or len(callers) < len(pairs) or len(set(callers.values())) < len(pairs):
-        raise ValueError("must be CALLER:CLAIM,CALLER:CLAIM, each caller and each value of the claim once")
+        raise ValueError("must be CALLER:CLAIM,CALLER:CLAIM, with each caller and each value of the claim only once")
     return callers
 
 
@@ -103,100 +106,100 @@ def _alert_urls(value: Any) -> Any:
 
 
 class Settings(BaseSettings):
-    """Every setting; the environment variable is OCMS_ and its name in capitals."""
+    """All settings. The environment variable of each is `OCMS_` and its name in capitals."""
 
     model_config = SettingsConfigDict(env_prefix="OCMS_", env_file=".env", extra="ignore", frozen=True)
 
     database_url: str = "sqlite:///var/ocms.db"
-    """Where the data is, as an SQLAlchemy URL."""
+    """The database, as an SQLAlchemy URL."""
     database_connect_timeout: Annotated[int, Field(ge=1)] = 5
-    """Seconds to wait for a connection to SQL Server."""
+    """Time limit for connecting to SQL Server, in seconds."""
     database_timeout: Annotated[int, Field(ge=1)] = 30
-    """Seconds that a statement may take on SQL Server."""
+    """Time limit for a statement on SQL Server, in seconds."""
     api_keys: Annotated[list[ApiKey], NoDecode, BeforeValidator(_keys)] = []
-    """The hashes of the callers' keys, as CALLER:HASH or CALLER:HASH:LAST-DAY by commas (`ocms keys create`)."""
+    """Hashes of the API keys: `CALLER:HASH` or `CALLER:HASH:LAST-DAY`, separated by commas (`ocms keys create`)."""
     token_keys: Annotated[str, AfterValidator(_token_keys)] = ""
-    """The public keys of who issues bearer tokens: a file or an https address of a JWK set; empty to accept none."""
+    """JWK set of the token issuer: a file or an https URL. If empty, tokens are not accepted."""
     token_issuer: str = ""
-    """The `iss` of those tokens."""
+    """Required `iss` of a token."""
     token_audience: str = ""
-    """The `aud` of those tokens."""
-    token_claim: Annotated[str, Field(min_length=1)] = "sub"  # noqa: S105  # no password
-    """The claim that tells the caller."""
+    """Required `aud` of a token."""
+    token_claim: Annotated[str, Field(min_length=1)] = "sub"  # noqa: S105  # not a password
+    """Claim that names the caller."""
     token_callers: Annotated[dict[str, str], NoDecode, BeforeValidator(_token_callers)] = {}
-    """What the claim is for each caller, as CALLER:CLAIM,CALLER:CLAIM."""
+    """Value of that claim for each caller: `CALLER:CLAIM`, separated by commas."""
     max_connections: Annotated[int, Field(ge=1)] = 2000
-    """How many callers may be connected to a worker; a call of a further one is answered 503."""
+    """Maximum number of connections to a worker. A further one gets a 503."""
     max_requests: Annotated[int, Field(ge=1, le=THREADS)] = THREADS
-    """How many calls a worker serves at a time, at most as many as it has threads and database connections."""
+    """Maximum number of requests that a worker serves at a time. It cannot exceed 40."""
     max_waiting: Annotated[int, Field(ge=0)] = 400
-    """How many more calls may wait for that."""
+    """Maximum number of requests that wait for a worker. A further one gets a 503."""
     max_wait: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
-    """Seconds that a call may wait before it is answered 503."""
+    """Time limit for a request to wait, in seconds. Then it gets a 503."""
     request_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60.0
-    """Seconds that serving a call may take."""
+    """Time limit for serving a request, in seconds. Then it gets a 503."""
     body_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0
-    """Seconds that a caller may take to send a call, and to read on in a response."""
+    """Time limit for sending a request, and for a pause in reading a response, in seconds."""
     max_body_bytes: Annotated[int | None, Field(ge=1)] = None
-    """The largest body that is read, where that shall be less than the contract says."""
+    """Maximum size of a request body, if it is to be lower than the contract's."""
     tls_cert_file: str | None = None
-    """The certificate of the API, in PEM form, with those up to the authority; none for plain HTTP."""
+    """Certificate chain of the API, in PEM form. If empty, the API uses plain HTTP."""
     tls_key_file: str | None = None
-    """The key of that certificate, when it is in a file of its own."""
+    """Private key of that certificate, if it is in another file."""
     tls_key_password: SecretStr = SecretStr("")
-    """What the key is encrypted with, if it is."""
+    """Password of that key, if it has one."""
     trusted_proxies: Annotated[list[str], NoDecode, BeforeValidator(_proxies)] = []
-    """The addresses and networks whose X-Forwarded-For is believed, separated by blanks."""
+    """Addresses and networks whose `X-Forwarded-For` is trusted, separated by blanks."""
     cors_origins: Annotated[list[str], NoDecode, BeforeValidator(_origins)] = []
-    """The web pages that may call the API from a browser, as origins separated by blanks."""
+    """Origins of web pages that may call the API from a browser, separated by blanks."""
     cas_url: Annotated[str, AfterValidator(_web)] = "http://127.0.0.1:8090"
-    """The address of CAS."""
+    """Address of CAS."""
     cas_api_key: Annotated[SecretStr, AfterValidator(_header)] = SecretStr("")
-    """The key that CAS has issued to OCMS."""
+    """API key that CAS issued to OCMS."""
     cas_ca_file: str | None = None
-    """A private authority that CAS's certificate must come from, in PEM form; none for the public ones."""
+    """Private authority that signed CAS's certificate, in PEM form. If empty, public authorities are trusted."""
     cas_client_cert_file: str | None = None
-    """The certificate that OCMS shows to CAS, in PEM form; its key may be in the same file."""
+    """Client certificate for calls to CAS, in PEM form."""
     cas_client_key_file: str | None = None
-    """The key of that certificate, when it is in a file of its own."""
+    """Private key of that certificate, if it is in another file."""
     cas_client_key_password: SecretStr = SecretStr("")
-    """What the key is encrypted with, if it is."""
+    """Password of that key, if it has one."""
     cas_connect_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 10.0
-    """Seconds to wait for a connection to CAS."""
+    """Time limit for connecting to CAS, in seconds."""
     cas_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0
-    """Seconds to wait for each part of CAS's response."""
+    """Time limit for each part of CAS's response, in seconds."""
     cas_attempts: Annotated[int, Field(ge=1)] = 4
-    """How often CAS is called before a refresh fails."""
+    """Maximum number of requests to CAS in a refresh."""
     cas_retry_wait: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 2.0
-    """Seconds before the second call; each later wait is twice as long."""
+    """Seconds before the first retry. Each later wait is twice as long."""
     cas_deadline: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 900.0
-    """Seconds that fetching the list may take in all, further attempts included."""
+    """Time limit for fetching the list, retries included, in seconds."""
     cas_max_bytes: Annotated[int, Field(ge=1)] = 2**30
-    """The largest response of CAS that is read, unpacked."""
+    """Maximum size of CAS's response after decompression, in bytes."""
     vip_refresh_at: Annotated[str, AfterValidator(lambda text: f"{_clock(text):%H:%M}")] = "02:00"
-    """When the VIP list is refreshed each day, in the time zone below."""
+    """Time of day of the VIP refresh."""
     vip_min_share: Annotated[float, Field(ge=0, le=1)] = 0.5
     """A new VIP list smaller than this share of the old one is refused."""
     vip_empty_by: Literal["truncate", "delete"] = "truncate"
-    """How the VIP table is emptied on SQL Server; `truncate` is quick and needs the right to alter it."""
+    """How the VIP table is emptied on SQL Server: `truncate` requires ALTER on it, `delete` does not."""
     timezone: Annotated[str, AfterValidator(_zone)] = "Asia/Singapore"
-    """The zone of the time above. The business date and the window below are in Singapore time."""
+    """Time zone of `OCMS_VIP_REFRESH_AT`. All other times are Singapore time."""
     dayend_window: Annotated[tuple[time, time] | None, NoDecode, BeforeValidator(_window)] = None
-    """When court updates are accepted, as HH:MM-HH:MM; empty for the whole day."""
+    """When court updates are accepted, as `HH:MM-HH:MM`. If empty, all day."""
     alert_urls: Annotated[list[str], NoDecode, BeforeValidator(_alert_urls)] = []
-    """Where alerts go: Apprise URLs, separated by blanks."""
+    """Apprise URLs of the alert channels, separated by blanks."""
     port: Annotated[int, Field(ge=1, le=LAST_PORT)] = 8080
-    """The port of the API."""
+    """Port of the API."""
     cas_port: Annotated[int, Field(ge=1, le=LAST_PORT)] = 8090
-    """The port of the mock CAS."""
+    """Port of the mock CAS."""
     log_format: Literal["json", "console"] = "json"
-    """How log lines look."""
+    """Format of log lines: `json` or `console`."""
     validate_responses: bool = False
-    """Check each response against the contract before it is sent."""
+    """Whether each response is checked against the contract before it is sent."""
 
 
 def load_settings(**overrides: Any) -> Settings:
-    """Read the settings. Raises OperatorError, in one line that names the variable, when one is wrong."""
+    """Read the settings. Raises OperatorError, in one line that names the variable, if a value is invalid."""
     if unknown := [key for key in overrides if key not in Settings.model_fields]:
         raise TypeError(f"no such settings: {unknown}")
     try:
@@ -209,4 +212,4 @@ def load_settings(**overrides: Any) -> Settings:
 
 
 DEFAULTS = Settings.model_construct()
-"""The default of every setting, whatever the environment says. The mock CAS is served with them."""
+"""The default of every setting, regardless of the environment. The mock CAS uses them."""
