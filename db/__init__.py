@@ -1,1 +1,1 @@
-"""The database: tables, engine, migrations, and one module of queries for each aggregate. The only place with SQL."""
+"""The database: tables, engine, migrations, and one module of queries for each aggregate. All SQL is in this room."""

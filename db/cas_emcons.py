@@ -1,4 +1,4 @@
-"""The EMCONS notices that CAS has asked for, `ocms_cas_emcons` (section 3.3)."""
+"""The EMCONS notices that CAS has requested, `ocms_cas_emcons` (section 3.3)."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -10,5 +10,5 @@ from db.tables import cas_emcons
 
 
 def upsert(conn: Connection, flags: Sequence[tuple[str, str]], user: str, now: datetime) -> None:
-    """Record the EMCONS flag of each notice."""
+    """Store the EMCONS flag of each notice. `flags` are pairs of notice number and flag. Raises DatabaseError."""
     upsert_values(conn, cas_emcons.c.emcons_flag, flags, user, now)

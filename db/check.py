@@ -19,9 +19,9 @@ from db.schema import get_revision, newest, schema_of
 Types = dict[Table, dict[str, TypeEngine[Any]]]
 
 CENTS, DIGITS = 2, 10
-"""Of an amount in Singapore dollars: decimals, and digits in all."""
+"""The decimals and the digits of an amount in Singapore dollars."""
 OPENJSON_LEVEL = 130
-"""The compatibility level from which SQL Server knows OPENJSON."""
+"""The lowest compatibility level of SQL Server with OPENJSON."""
 
 _SETTINGS = text(
     "SELECT is_read_committed_snapshot_on, compatibility_level, "
@@ -32,7 +32,7 @@ _COLUMN_GRANTED = text("SELECT HAS_PERMS_BY_NAME(:name, 'OBJECT', :permission, :
 
 
 def list_differences(database: Database, empty_by: EmptyBy) -> list[str]:
-    """Return what is missing or other than the service needs, each in one line. Raises DatabaseError."""
+    """Return what is missing or unsuitable, one line for each difference. Raises DatabaseError."""
     with database.private() as conn:
         found = _columns(conn)
         differences = [*_schema(conn), *_tables(conn, found)]
@@ -42,7 +42,7 @@ def list_differences(database: Database, empty_by: EmptyBy) -> list[str]:
 
 
 def _columns(conn: Connection) -> Types:
-    """Return the types of the columns that there are, by table and name."""
+    """Return the types of the columns that exist, by table and name."""
     inspector, types = inspect(conn), {}
     for table in tables.metadata.sorted_tables:
         with suppress(NoSuchTableError):
@@ -74,9 +74,9 @@ def _tables(conn: Connection, types: Types) -> Iterator[str]:
 
 
 def _wrong_type(table: Table, column: Column[Any], found: TypeEngine[Any], dialect: str) -> str:
-    """Return what is wrong with a column's type; empty when it serves."""
+    """Return what is wrong with the type of a column, or an empty text."""
     sqlite, needed, shown = dialect == "sqlite", column.type, str(found)
-    if isinstance(needed, Instant):  # the older types round
+    if isinstance(needed, Instant):  # older types round
         return "" if isinstance(found, DateTime if sqlite else DATETIME2) else f"is {shown}, needs DATETIME2"
     if isinstance(needed, Money):
         cents = isinstance(found, Numeric) and found.scale == CENTS and (found.precision or 0) >= DIGITS
@@ -99,11 +99,11 @@ def _wrong_text(table: Table, column: Column[Any], found: TypeEngine[Any], diale
 
 
 def _least_length(table: Table, column: Column[Any]) -> int:
-    """Return how long the values are that the service may write."""
+    """Return the length of the longest value that the service may write, or 0 if it writes none."""
     if column is tables.valid_offence_notice.c.suspension_type:
         return 2  # TS or PS
     ours = table not in WRITTEN
-    return int(column.type.length) if ours or column.name in WRITTEN[table] else 0  # type: ignore[attr-defined]  # text
+    return int(column.type.length) if ours or column.name in WRITTEN[table] else 0  # type: ignore[attr-defined]  # the type is a text
 
 
 def _has_key_index(inspector: Inspector, table: Table, schema: str | None) -> bool:
@@ -116,17 +116,17 @@ def _has_key_index(inspector: Inspector, table: Table, schema: str | None) -> bo
 def _settings(conn: Connection, found: Types) -> Iterator[str]:
     versioned, level, collation = conn.execute(_SETTINGS).one()
     if not versioned:
-        yield "READ_COMMITTED_SNAPSHOT is off, so that readers wait for writers: see docs/sql-server.md"
+        yield "READ_COMMITTED_SNAPSHOT is off, so readers wait for writers: see docs/sql-server.md"
     if level < OPENJSON_LEVEL:
         yield (
             f"the compatibility level is {level}, and OPENJSON needs {OPENJSON_LEVEL}: "
             f"ALTER DATABASE CURRENT SET COMPATIBILITY_LEVEL = {OPENJSON_LEVEL}"
         )
     for table in WRITTEN:
-        other = getattr(found.get(table, {}).get("notice_no"), "collation", None)
-        if other and other != collation:
+        own = getattr(found.get(table, {}).get("notice_no"), "collation", None)
+        if own and own != collation:
             yield (
-                f"column {table.name}.notice_no has the collation {other} and the database {collation}: "
+                f"column {table.name}.notice_no has the collation {own} and the database {collation}: "
                 "its index cannot be used"
             )
 
@@ -136,10 +136,10 @@ def _permissions(conn: Connection, empty_by: EmptyBy) -> Iterator[str]:
     for table, permissions in GRANTS.items():
         for listed in permissions:
             permission = "DELETE" if (listed, empty_by) == ("ALTER", "delete") else listed
-            asked = {"name": prefix + table.name, "permission": permission}
+            key = {"name": prefix + table.name, "permission": permission}
             columns = WRITTEN.get(table, []) if permission == "UPDATE" else []
-            lacking = [c for c in columns if conn.execute(_COLUMN_GRANTED, asked | {"column": c}).scalar() == 0]
+            lacking = [c for c in columns if conn.execute(_COLUMN_GRANTED, key | {"column": c}).scalar() == 0]
             if lacking:
                 yield f"the login lacks UPDATE on {table.name} ({', '.join(lacking)}): see docs/sql/grants.sql"
-            elif not columns and conn.execute(_GRANTED, asked).scalar() == 0:
+            elif not columns and conn.execute(_GRANTED, key).scalar() == 0:
                 yield f"the login lacks {permission} on {table.name}: see docs/sql/grants.sql"

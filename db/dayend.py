@@ -8,7 +8,7 @@ from db.tables import dayend
 
 
 def get_dayend_flag(conn: Connection, business_date: date) -> str | None:
-    """Return Y or N, which stays so to the end of the unit of work; None when the date has no flag yet."""
+    """Return the flag of a date, Y or N, or None. A flag cannot change until the unit of work ends."""
     statement = select(dayend.c.dayend_flag).where(dayend.c.business_date == business_date)
     return conn.execute(statement.with_hint(dayend, "WITH (REPEATABLEREAD)", "mssql")).scalar()
 
@@ -22,6 +22,6 @@ def set_dayend_flag(conn: Connection, business_date: date, flag: str) -> None:
 
 
 def list_dayend_flags(conn: Connection, limit: int) -> list[tuple[date, str]]:
-    """Return the newest flags, the newest first."""
+    """Return at most `limit` dates with their flags, the newest first."""
     statement = select(dayend).order_by(dayend.c.business_date.desc()).limit(limit)
     return [(row.business_date, row.dayend_flag) for row in conn.execute(statement)]

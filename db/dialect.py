@@ -1,6 +1,6 @@
-"""What differs between the databases: SQLite is the embedded default, SQL Server (`mssql`) is production.
+"""SQL that differs between SQLite, the embedded default, and SQL Server (`mssql`), which is used in production.
 
-Column types, exact comparison, sets passed as one JSON parameter, emptying a table, temporary tables, a job's lock.
+Exact comparison, emptying a table, and temporary tables.
 """
 
 from collections.abc import Sequence
@@ -33,29 +33,30 @@ from db.engine import translated
 from db.errors import DatabaseError
 
 EmptyBy = Literal["truncate", "delete"]
-"""How a table is emptied on SQL Server; SQLite knows one way only."""
+"""How a table is emptied on SQL Server. SQLite has only DELETE."""
 
 _MAY_NOT_TRUNCATE = {229, 1088, 4701}
+"""Error numbers of SQL Server if the login lacks the permission."""
 _TRUNCATE_REFUSED = (
     "the login may not truncate {0}: grant it ALTER on {0} (docs/sql/grants.sql) or set OCMS_VIP_EMPTY_BY=delete ({1})"
 )
 
 
-def same(dialect: str, key: ColumnClause[Any], given: ColumnElement[Any]) -> ColumnElement[bool]:
-    """Return a comparison of a key column with a given value, exact on every database.
+def equals(dialect: str, key: ColumnClause[Any], value: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Return the condition that a key column has exactly a value, on every database and collation.
 
-    SQL Server compares by the collation, which may ignore case, and never looks at trailing blanks. So the first part
-    of the comparison finds the row by the index, and the second one tells whether it is the right one.
+    SQL Server compares by collation, which may ignore case, and ignores trailing blanks. There, the first comparison
+    finds the row by the index, and the second one compares the bytes.
     """
     if dialect == "sqlite":
-        return key == given
+        return key == value
     collation = EXACT if isinstance(key.type, Key) else "DATABASE_DEFAULT"
     binary = VARBINARY(key.type.length)  # type: ignore[attr-defined]  # keys are VARCHAR
-    return and_(key == given.op("COLLATE")(literal_column(collation)), cast(key, binary) == cast(given, binary))
+    return and_(key == value.op("COLLATE")(literal_column(collation)), cast(key, binary) == cast(value, binary))
 
 
-def is_other(dialect: str, old: ColumnElement[Any], new: ColumnElement[Any]) -> ColumnElement[bool]:
-    """Return whether two values of text differ, NULL being a value, whatever the collation of the database."""
+def differs(dialect: str, old: ColumnElement[Any], new: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Return the condition that two texts differ, on every database and collation. NULL differs from every text."""
     if dialect == "sqlite":
         return old.is_distinct_from(new)
     binary = VARBINARY(old.type.length)  # type: ignore[attr-defined]  # text is VARCHAR
@@ -73,7 +74,10 @@ def _truncate(element: _Truncate, compiler: Any, **_: Any) -> str:
 
 
 def empty(conn: Connection, table: Table, by: EmptyBy) -> None:
-    """Empty a table within the transaction. Raises DatabaseError, which says what to do when the login may not."""
+    """Delete all rows of a table within the transaction.
+
+    Raises DatabaseError. If the login lacks the permission, its text says what to grant or set.
+    """
     if by == "delete" or conn.dialect.name == "sqlite":
         conn.execute(delete(table))
         return
@@ -87,9 +91,9 @@ def empty(conn: Connection, table: Table, by: EmptyBy) -> None:
 
 
 def temporary_copy(conn: Connection, original: Table, names: Sequence[str]) -> TableClause:
-    """Return a new temporary table with some columns of another one; it is gone when the connection is closed.
+    """Return a new, empty temporary table with the columns `names` of another table.
 
-    An earlier one of this connection is replaced.
+    It exists until the connection is closed, or until this function is called again for the same original.
     """
     name, temporary = f"{original.name}_staging", "TEMPORARY "
     if conn.dialect.name == "mssql":
@@ -101,6 +105,6 @@ def temporary_copy(conn: Connection, original: Table, names: Sequence[str]) -> T
 
 
 def _temporary_type(kind: TypeEngine[Any], dialect: Dialect) -> str:
-    """Return a type as DDL; text that names no collation gets the database's, not the one of tempdb."""
+    """Return a type as DDL. Text without a collation gets that of the database; the default is that of tempdb."""
     plain = isinstance(kind, String) and dialect.name == "mssql"
     return kind.compile(dialect) + (" COLLATE DATABASE_DEFAULT" if plain else "")

@@ -1,4 +1,4 @@
-"""What an error of a database driver means: each becomes an error of ours, with one line that can be read."""
+"""Translating the errors of the database drivers: each becomes an error of `db.errors` with a text of one line."""
 
 import re
 import sqlite3
@@ -10,19 +10,29 @@ from db.errors import DatabaseError, DatabaseUnavailableError, DuplicateKeyError
 
 TRANSIENT = frozenset(
     {
-        1205,  # chosen as the victim of a deadlock
-        *(40613, 40501, 40197, 10928, 10929, 49918, 49919, 49920, 4060),  # Azure SQL is busy or moving the database
+        1205,  # the victim of a deadlock
+        *(
+            40613,
+            40501,
+            40197,
+            10928,
+            10929,
+            49918,
+            49919,
+            49920,
+            4060,
+        ),  # Azure SQL is busy, or moves the database to another server
         *(10053, 10054, 10060, 233, 64),  # the connection broke
     }
 )
-"""Error numbers of SQL Server after which the whole unit of work is worth another try."""
+"""Error numbers of SQL Server that are transient: the whole unit of work is worth a retry."""
 
 MOVED = frozenset({596, 976, 978, 983, 3906, 6005})
-"""Of a session that was ended or a replica that may not be used now: the connection is of no more use."""
+"""Error numbers of SQL Server for an ended session or an unusable replica: the connection must be discarded."""
 
 _DUPLICATE_KEY = {2601, 2627}
 _UNAVAILABLE_NUMBERS = MOVED | {701, 1105, 1222, 9002}
-"""The database as a whole cannot work: moved, out of memory or space, locked for too long."""
+"""Error numbers of SQL Server if the database as a whole cannot work: moved, no memory, no space, locked too long."""
 _UNAVAILABLE_SQLITE = {
     sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_LOCKED,
@@ -32,28 +42,28 @@ _UNAVAILABLE_SQLITE = {
     sqlite3.SQLITE_READONLY,
     sqlite3.SQLITE_NOMEM,
 }
-_BROKEN = ("08S01", "08S02", "08003", "08007")
-"""States of ODBC for a connection that has been lost."""
+_BROKEN_STATES = ("08S01", "08S02", "08003", "08007")
+"""SQLSTATEs of a lost connection."""
 _SILENT = re.compile(r"did not supply an error|\]Unknown error")
-"""What FreeTDS says of a connection that has been lost without its noticing."""
-_UNAVAILABLE = ("08", "28", "HYT", "IM")
-"""States of ODBC for the connection, the login, a time-out, and the driver itself."""
+"""The texts of FreeTDS for a lost connection that it did not detect."""
+_UNAVAILABLE_STATES = ("08", "28", "HYT", "IM")
+"""Beginnings of SQLSTATEs: the connection, the login, a time-out, and the driver itself."""
 _NUMBER = re.compile(r"\((-?\d+)\)(?= \(SQL|;|$)")
 _NOISE = re.compile(r"^(\[[^\]]*\] ?)+|\s*\(-?\d+\)(?: \(SQL\w+\))?$")
 _NO_DRIVER = "the ODBC driver {} is not installed; see docs/sql-server.md for the drivers and how to name one"
 _HINTS = {
     "certificate verify failed": "install its authority; for a test server add TrustServerCertificate=yes",
-    "Encryption not supported": "the server speaks no TLS; for a test server add Encrypt=no",
+    "Encryption not supported": "the server does not support TLS; for a test server add Encrypt=no",
     "annot open database": "check its name, and that the login may use it",
     "ogin failed": "check user and password",
     "[08": "check host and port, and that the server runs",
     "[HYT": "check host and port, and that the server runs",
 }
-"""What to do, by what is in the text of an error of connecting; the first that fits."""
+"""What to do about an error of connecting, by a part of its text; the first that matches counts."""
 
 
 def translate(error: DBAPIError) -> DatabaseError:
-    """Return our error for one of a driver."""
+    """Return the DatabaseError for an error of a driver."""
     driver_error: Any = error.orig
     if isinstance(driver_error, sqlite3.Error):
         return _of_sqlite(driver_error)
@@ -65,28 +75,28 @@ def translate(error: DBAPIError) -> DatabaseError:
 
 
 def of_odbc(error: Any) -> DatabaseError:
-    """Return our error for one of pyodbc, whose arguments are the state and all diagnostics in one text."""
+    """Return the DatabaseError for an error of pyodbc. Its arguments are a SQLSTATE and a text."""
     state, text = str(error.args[0]), str(error.args[-1])
     if missing := re.search(r"Can't open lib '(.+?)'|Data source name not found", text):
-        return DatabaseUnavailableError(_NO_DRIVER.format(missing[1] or "that OCMS_DATABASE_URL means"))
+        return DatabaseUnavailableError(_NO_DRIVER.format(missing[1] or "of OCMS_DATABASE_URL"))
     numbers = numbers_of(error)
     connecting = "(SQLDriverConnect)" in text
-    broken = state in _BROKEN or bool(_SILENT.search(text))
+    broken = state in _BROKEN_STATES or bool(_SILENT.search(text))
     transient = bool(numbers & TRANSIENT) or (broken and not connecting)
     message = _NOISE.sub("", text.partition("; [")[0]).rstrip(".")
     kind: type[DatabaseError] = DuplicateKeyError if numbers & _DUPLICATE_KEY else DatabaseError
-    if transient or connecting or numbers & _UNAVAILABLE_NUMBERS or state.startswith(_UNAVAILABLE):
+    if transient or connecting or numbers & _UNAVAILABLE_NUMBERS or state.startswith(_UNAVAILABLE_STATES):
         kind = DatabaseUnavailableError
-    hint = next((hint for known, hint in _HINTS.items() if connecting and known in text), "")
+    hint = next((hint for part, hint in _HINTS.items() if connecting and part in text), "")
     if state.startswith("HYT") and not connecting:
-        hint = "a statement took longer than OCMS_DATABASE_TIMEOUT says"
+        hint = "a statement took longer than OCMS_DATABASE_TIMEOUT"
     translated = kind(f"{message}: {hint}" if hint else message)
     translated.transient = transient
     return translated
 
 
 def numbers_of(error: Any) -> set[int]:
-    """Return the error numbers of SQL Server in an error of pyodbc."""
+    """Return the error numbers of SQL Server that an error of pyodbc contains."""
     return {int(number) for number in _NUMBER.findall(str(error.args[-1] if error.args else ""))}
 
 

@@ -1,4 +1,4 @@
-"""The engine and the units of work. Errors of drivers are translated on the way out, see `db.driver_errors`."""
+"""Connections and transactions. What the drivers raise leaves this module as an error of `db.errors`."""
 
 import re
 import sqlite3
@@ -21,65 +21,69 @@ from db.sql_server import POOL, sql_server_engine
 from domain.errors import OperatorError
 
 LOCK_TIMEOUT = 5
-"""Seconds that a writer waits for another one on SQLite."""
+"""Seconds for which a writer on SQLite waits for the lock of another writer."""
 ATTEMPTS = 4
-"""How often a unit of work is tried whose failure may pass."""
+"""How often a unit of work runs at most, if it fails with a transient error."""
 RETRY_WITHIN = 45.0
-"""Seconds after which it is not tried again: its caller has gone by then."""
+"""No retry starts after this many seconds: the caller has given up by then."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class Database:
-    """A database, and the ways to work with it.
+    """A database and its connections. A unit of work is what one transaction does.
 
-    `reading` and `writing` open a unit of work, each one transaction. `read` and `write` call a function with a unit of
-    work, and call it again from the start when that has failed for a reason that passes, such as a deadlock.
+    `reading` and `writing` are context managers for one unit of work, without retries. `read` and `write` call a
+    function in such a unit of work, and call it again if it fails with a transient error, such as a deadlock.
+    `private` gives a connection that no other unit of work uses, for temporary tables and locks of the session.
     """
 
     def __init__(self, engine: Engine, path: Path | None = None) -> None:
         self.engine = engine
         self.path = path
-        """The file of an SQLite database."""
+        """The file of an SQLite database; None for SQL Server."""
 
     @property
     def is_embedded(self) -> bool:
-        """Whether a read is done within this process and waits for hardly anything, never for those who write."""
+        """Whether the database is SQLite: reads run in-process and never wait for writers."""
         return self.path is not None
 
     def __str__(self) -> str:
-        return str(self.path or self.engine.url)  # which hides the password
+        return str(self.path or self.engine.url)  # the text of a URL hides its password
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """Open a unit of work that only reads: SQLite on one state of the data, SQL Server each statement on its own.
+        """Open a unit of work that only reads. Raises DatabaseError.
 
-        Raises DatabaseError.
+        On SQLite all statements read one snapshot. On SQL Server each statement reads what is committed when it starts.
         """
         with translated(), self.engine.connect() as conn:
             if self.is_embedded:
-                conn.connection.cursor().execute("BEGIN")  # cannot fail; SQLAlchemy's way takes longer than a read
+                conn.connection.cursor().execute("BEGIN")  # cannot fail; conn.begin() takes longer than a read
             yield conn
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """Open a unit of work that writes; leaving by an exception rolls back. Raises DatabaseError.
+        """Open a unit of work that writes; an exception rolls it back. Raises DatabaseError.
 
-        SQLite takes its write lock at the start, so that nothing that was read can change before it is written.
+        SQLite takes its write lock at the start, so no other writer changes a row between its read and its update.
         """
         with translated(), self.engine.connect() as conn, begin_write(conn):
             yield conn
 
     @contextmanager
     def private(self) -> Iterator[Connection]:
-        """Open a connection that is closed afterwards, with its temporary tables and locks. Raises DatabaseError."""
+        """Open a connection that is closed afterwards, and with it its temporary tables and locks.
+
+        It has no transaction: see `begin_write`. Raises DatabaseError.
+        """
         with translated(), self.engine.connect() as conn:
             conn.detach()
             yield conn
 
     def read(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call a function with a unit of work that only reads. Raises DatabaseError."""
+        """Call `work(conn, …)` in a unit of work that only reads; retry transient errors. Raises DatabaseError."""
 
         def attempt() -> T:
             with self.reading() as conn:
@@ -88,7 +92,7 @@ class Database:
         return retry(attempt)
 
     def write(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call a function with a unit of work that writes. Raises DatabaseError."""
+        """Call `work(conn, …)` in a unit of work that writes; retry transient errors. Raises DatabaseError."""
 
         def attempt() -> T:
             with self.writing() as conn:
@@ -102,12 +106,12 @@ class Database:
 
 
 def retry(work: Callable[[], T], within: float | None = RETRY_WITHIN) -> T:
-    """Call a function again while it fails for a reason that passes, but not after `within` seconds.
+    """Call a function, and call it again if it fails with a transient DatabaseError.
 
-    Raises DatabaseError after some attempts.
+    Raises the error after `ATTEMPTS` calls, or if `within` seconds (None for no limit) have passed.
     """
     try:
-        return work()  # mostly the only attempt, which is spared the cost of the following
+        return work()  # the first attempt is usually the only one, so it avoids the cost of stamina
     except DatabaseError as error:
         if not error.transient:
             raise
@@ -121,9 +125,9 @@ def retry(work: Callable[[], T], within: float | None = RETRY_WITHIN) -> T:
 
 @contextmanager
 def begin_write(conn: Connection) -> Iterator[None]:
-    """Open a transaction that writes, on a connection that has none; leaving by an exception rolls back.
+    """Open a transaction that writes, on a connection without one; an exception rolls it back.
 
-    SQLite has no other transactions: a plain `begin` leaves each statement on its own there.
+    On SQLite `conn.begin()` alone sends no BEGIN, so each statement would be its own transaction.
     """
     with conn.begin():
         if conn.dialect.name == "sqlite":
@@ -132,29 +136,29 @@ def begin_write(conn: Connection) -> Iterator[None]:
 
 
 def in_savepoint(conn: Connection, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Call a function as a part of a unit of work that can fail by itself.
+    """Call a function in a savepoint: if it fails, only its own statements are rolled back.
 
-    Raises DatabaseError, and TransactionLostError when the whole unit of work is gone with it.
+    Raises DatabaseError, and TransactionLostError if the database has rolled back the whole transaction.
     """
-    part = conn.begin_nested()
+    savepoint = conn.begin_nested()
     try:
         with translated():
             result = work(*args, **kwargs)
-            part.commit()
+            savepoint.commit()
             return result
     except BaseException as cause:
         try:
-            part.rollback()
+            savepoint.rollback()
         except SQLAlchemyError as error:
-            if not isinstance(cause, DatabaseUnavailableError):  # which is of the whole unit of work anyway
+            if not isinstance(cause, DatabaseUnavailableError):  # concerns the whole transaction already
                 raise TransactionLostError(str(cause)) from error
         raise
 
 
 def connect(url: str, *, connect_timeout: int = 5, statement_timeout: int = 30) -> Database:
-    """Return the database at a URL; no connection is made yet, and no SQLite file is ever made by connecting.
+    """Return the database at a URL. Nothing is opened yet, and opening never creates an SQLite file.
 
-    The time-outs are seconds, for SQL Server. Raises OperatorError when it is no such URL.
+    The time-outs are in seconds and apply to SQL Server. Raises OperatorError if the URL cannot be used.
     """
     try:
         parsed = make_url(url)
@@ -178,14 +182,14 @@ def connect(url: str, *, connect_timeout: int = 5, statement_timeout: int = 30) 
 
 
 def sqlite_path(url: str) -> Path | None:
-    """Return the file of an SQLite URL; None for any other database."""
+    """Return the file of an SQLite URL; None for another URL."""
     match = re.fullmatch(r"sqlite(?:\+\w+)?:///([^?]+)(?:\?.*)?", url)
     return Path(match.group(1)) if match else None
 
 
 def _sqlite_engine(url: str, path: Path) -> Engine:
     pool = {name: size for name, size in POOL.items() if name != "pool_pre_ping"}
-    pool["max_overflow"] += 1  # for reads, which are not in a thread and must not wait for writers
+    pool["max_overflow"] += 1  # for the event loop: its reads must not wait until a writing thread returns a connection
     engine = create_engine(url, hide_parameters=True, creator=partial(_open_existing, path), **pool)
     event.listen(engine, "connect", _open_sqlite)
     event.listen(engine, "checkout", partial(_require_same_file, path))
@@ -193,7 +197,7 @@ def _sqlite_engine(url: str, path: Path) -> Engine:
 
 
 def create_file(path: Path) -> None:
-    """Make an empty SQLite file unless there is one. Raises OperatorError."""
+    """Create an empty SQLite file and its directory, if they do not exist. Raises OperatorError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
@@ -206,16 +210,16 @@ def _open_existing(path: Path) -> sqlite3.Connection:
 
 
 def _open_sqlite(connection: Any, _: Any) -> None:
-    connection.isolation_level = None  # we say BEGIN ourselves, see begin_write
+    connection.isolation_level = None  # the driver sends no BEGIN of its own; see begin_write
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout = {LOCK_TIMEOUT * 1000}")
     cursor.execute("PRAGMA journal_mode = WAL")  # readers never wait for a writer
-    cursor.execute("PRAGMA synchronous = FULL")  # what is acknowledged survives a loss of power
+    cursor.execute("PRAGMA synchronous = FULL")  # what is committed survives a power failure
     cursor.close()
 
 
 def _require_same_file(path: Path, connection: sqlite3.Connection, record: Any, _: Any) -> None:
-    """Give up a connection whose file is gone or another one: what it writes would be lost."""
+    """Discard a connection whose file was deleted or replaced: what it writes would be lost."""
     del connection
     try:
         found = path.stat().st_ino
@@ -227,7 +231,7 @@ def _require_same_file(path: Path, connection: sqlite3.Connection, record: Any, 
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn what SQLAlchemy and the drivers raise into DatabaseError."""
+    """Raise what SQLAlchemy and the drivers raise as DatabaseError."""
     try:
         yield
     except PoolTimeoutError as error:

@@ -1,4 +1,4 @@
-"""What the login of the service may do on SQL Server: no more than the service does."""
+"""The permissions that the service's login needs on SQL Server, and no others."""
 
 from collections.abc import Iterator, Mapping
 
@@ -14,7 +14,7 @@ _READ_AND_WRITE = ("SELECT", "INSERT", "UPDATE")
 GRANTS: Mapping[Table, tuple[str, ...]] = {
     tables.valid_offence_notice: ("SELECT", "UPDATE"),
     tables.offence_notice_detail: _READ_AND_WRITE,
-    tables.vip_vehicle: ("SELECT", "INSERT", "ALTER"),  # ALTER is what TRUNCATE TABLE needs
+    tables.vip_vehicle: ("SELECT", "INSERT", "ALTER"),  # TRUNCATE TABLE needs ALTER
     tables.cas_emcons: _READ_AND_WRITE,
     tables.court_case: _READ_AND_WRITE,
     tables.dayend: _READ_AND_WRITE,
@@ -25,18 +25,18 @@ WRITTEN = {
     table: [column.name for column in (*columns, table.c.upd_date, table.c.upd_user_id)]
     for table, columns in ((tables.valid_offence_notice, COURT_NOTICE), (tables.offence_notice_detail, COURT_DETAIL))
 }
-"""The only columns of the existing tables that are updated."""
+"""The only columns of the existing OCMS tables that the service updates."""
 
 _HEADER = f"""\
--- What the login of the OCMS integration service needs, and no more. Run it in the database of OCMS after upgrade.sql,
--- as its owner, in the schema of the tables; then make the user of the login a member of the role:
+-- All permissions that the login of the OCMS integration service needs. Run this script in the database of OCMS after
+-- upgrade.sql, as its owner, in the schema of the tables. Then add the user of the login to the role:
 --     ALTER ROLE {ROLE} ADD MEMBER [user];
--- Where ALTER on ocms_vip_vehicle is too much, grant DELETE on it instead and set OCMS_VIP_EMPTY_BY=delete.
+-- If ALTER on ocms_vip_vehicle is too much, grant DELETE on it instead and set OCMS_VIP_EMPTY_BY=delete.
 """
 
 
 def grant_script() -> str:
-    """Return the T-SQL that grants the permissions to a role."""
+    """Return the T-SQL that creates the role and grants it the permissions."""
     return "\n".join((_HEADER, f"CREATE ROLE {ROLE};", *_grants(), ""))
 
 

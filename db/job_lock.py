@@ -1,8 +1,11 @@
-"""The lock of a job."""
+"""The lock of a job: only one process at a time runs it."""
 
+import errno
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection
@@ -18,49 +21,60 @@ DECLARE @granted INT;
 EXEC @granted = sp_getapplock @Resource = ?, @LockMode = 'Exclusive', @LockOwner = 'Session', @LockTimeout = 0;
 SET NOCOUNT OFF;
 SELECT @granted"""
-"""Counting is on again when it ends, else every later statement of the connection would tell no row count."""
+"""Requests the lock without waiting. NOCOUNT goes off again, since `rowcount` of later statements depends on it."""
 _HELD_BY_ANOTHER = -1
 
 
 @contextmanager
 def job_lock(database: Database, job: str) -> Iterator[None]:
-    """Hold the lock of a job, which one holder has at a time; it is free again when its holder is gone.
+    """Hold the lock of a job; it is also released when the process that holds it dies.
 
-    On SQL Server it is an application lock of the database, so that it holds for all replicas. An SQLite database is of
-    one machine, and so is its lock, of a file beside it. Raises JobRunningError and DatabaseError.
+    On SQL Server it is an application lock of the database, which all replicas share. An SQLite database is used on one
+    machine only, so there it is a lock on a file next to the database.
+
+    Raises JobRunningError if the lock is held, and DatabaseError if it cannot be taken.
     """
     if database.path is None:
         with database.private() as conn:
             _lock_application(conn, job)
             yield
-        return
-    path = database.path.with_name(f"{database.path.name}.{job}.lock")
+    else:
+        with _locked_file(database.path.with_name(f"{database.path.name}.{job}.lock"), job):
+            yield
+
+
+@contextmanager
+def _locked_file(path: Path, job: str) -> Iterator[None]:
     try:
-        file = path.open("w")
+        # Reading is enough for a lock, so a file that another user created serves as well.
+        file = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     except OSError as error:
-        raise DatabaseUnavailableError(f"cannot lock {path}: {error.strerror}") from error
-    with file:
+        reason = "it is a symbolic link, remove it" if error.errno == errno.ELOOP else error.strerror
+        raise DatabaseUnavailableError(f"cannot lock {path}: {reason}") from error
+    try:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise JobRunningError(f"{job} is running already") from None
         yield
+    finally:
+        os.close(file)
 
 
 def _lock_application(conn: Connection, job: str) -> None:
     cursor: Any = conn.connection.cursor()
     try:
         cursor.execute(_LOCK, f"ocms:{job}")
-        # a refusal may bring an empty result first
+        # If the lock is refused, an empty result may come before the number.
         while cursor.description is None or (row := cursor.fetchone()) is None:
             if not cursor.nextset():
-                raise DatabaseError("sp_getapplock gave no result")
-        cursor.commit()  # the lock is of the session, which else would sit in a transaction meanwhile
-    except conn.dialect.dbapi.Error as error:  # type: ignore[union-attr]  # there is a driver where there is a connection
+                raise DatabaseError("sp_getapplock returned no result")
+        cursor.commit()  # the session owns the lock; without a commit it would stay in a transaction
+    except conn.dialect.dbapi.Error as error:  # type: ignore[union-attr]  # a connection has a driver
         raise of_odbc(error) from error
     finally:
         cursor.close()
     if row[0] == _HELD_BY_ANOTHER:
         raise JobRunningError(f"{job} is running already, on this machine or another one")
     if row[0] < 0:
-        raise DatabaseError(f"sp_getapplock answered {row[0]}")
+        raise DatabaseError(f"sp_getapplock returned {row[0]}")

@@ -1,4 +1,4 @@
-"""The runs of jobs, `ocms_job_run`: what ran when, how it ended, and whether the operators were told."""
+"""The runs of jobs, `ocms_job_run`: when each started, how it ended, and whether it was alerted."""
 
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -8,13 +8,13 @@ from sqlalchemy import VARCHAR, Connection, and_, func, insert, select, update
 from db.tables import job_run
 
 RUNNING, SUCCEEDED, FAILED, INTERRUPTED, MISSED = "running", "succeeded", "failed", "interrupted", "missed"
-"""The outcomes. An interrupted run was stopped or killed; a missed one tells that there was no success for too long."""
+"""The outcomes of a run. An interrupted run was stopped or killed; a missed run means that none succeeded in time."""
 
 RunRow = dict[str, Any]
 
 
 class Incident(NamedTuple):
-    """What happened since the last success but one: the last success, and the failed and missed runs around it."""
+    """The last success, and the failed and missed runs before it (back to the previous success) and after it."""
 
     success: RunRow | None
     before: list[RunRow]
@@ -22,7 +22,7 @@ class Incident(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """What a run has done to the rows of its table."""
+    """The numbers of rows that the table had and has, and of the rows that the run added, removed and changed."""
 
     rows_before: int
     rows: int
@@ -32,16 +32,16 @@ class Changes(NamedTuple):
 
 
 def insert_run(conn: Connection, job: str, started: datetime, *, host: str, due: datetime | None = None) -> int:
-    """Record that a job has started; return the run's number. `due` is None when it was started by hand."""
+    """Record that a job has started, and return the run's number. `due` is None if it was started by hand."""
     return _insert(conn, job=job, started=started, due=due, host=host, outcome=RUNNING)
 
 
 def insert_missed(  # noqa: PLR0913  # the columns of a missed run
     conn: Connection, job: str, now: datetime, *, host: str, due: datetime, reason: str, detail: str
 ) -> int:
-    """Record that a job has not succeeded for too long; return the run's number."""
-    told = {"outcome": MISSED, "reason": reason, "detail": _cut("detail", detail)}
-    return _insert(conn, job=job, started=now, finished=now, due=due, host=host, **told)
+    """Record that a job has not succeeded in time, and return the run's number."""
+    columns = {"outcome": MISSED, "reason": reason, "detail": _cut("detail", detail)}
+    return _insert(conn, job=job, started=now, finished=now, due=due, host=host, **columns)
 
 
 def _insert(conn: Connection, *, host: str, **columns: Any) -> int:
@@ -50,19 +50,19 @@ def _insert(conn: Connection, *, host: str, **columns: Any) -> int:
 
 
 def has_open_runs(conn: Connection, job: str) -> bool:
-    """Tell whether a run of a job goes on, or never ended."""
+    """Return whether a run of a job has no recorded end: it is running, or its process was killed."""
     statement = select(job_run.c.run_id).where(job_run.c.job == job, job_run.c.outcome == RUNNING).limit(1)
     return conn.execute(statement).first() is not None
 
 
 def close_abandoned_runs(conn: Connection, job: str, *, reason: str, detail: str) -> int:
-    """Record the runs of a job that never ended as interrupted, nobody knows when; return how many.
+    """Record the runs of a job without an end as interrupted, and return their number. Their time of end stays NULL.
 
-    Only the holder of the job's lock may.
+    The caller must hold the job's lock: otherwise a run may still be running.
     """
-    told = {"outcome": INTERRUPTED, "reason": reason, "detail": _cut("detail", detail)}
+    columns = {"outcome": INTERRUPTED, "reason": reason, "detail": _cut("detail", detail)}
     abandoned = update(job_run).where(job_run.c.job == job, job_run.c.outcome == RUNNING)
-    return conn.execute(abandoned.values(told)).rowcount
+    return conn.execute(abandoned.values(columns)).rowcount
 
 
 def finish_run(  # noqa: PLR0913  # the columns of a finished run
@@ -75,44 +75,44 @@ def finish_run(  # noqa: PLR0913  # the columns of a finished run
     reason: str | None = None,
     detail: str = "",
 ) -> bool:
-    """Record how a run has ended; tell whether it was still running. The detail is cut to the length of its column."""
-    told = {"finished": finished, "outcome": outcome, "reason": reason, "detail": _cut("detail", detail)}
+    """Record how a run has ended, and return whether it was still open. A longer `detail` is cut to its column."""
+    columns = {"finished": finished, "outcome": outcome, "reason": reason, "detail": _cut("detail", detail)}
     counted = changes._asdict() if changes else {}
     running = and_(job_run.c.run_id == run_id, job_run.c.outcome == RUNNING)
-    return conn.execute(update(job_run).where(running).values(_without_none(told | counted))).rowcount == 1
+    return conn.execute(update(job_run).where(running).values(_without_none(columns | counted))).rowcount == 1
 
 
 def set_alerted(conn: Connection, run_id: int, now: datetime) -> None:
-    """Record that the operators were told of a run."""
+    """Record that an alert about a run was sent."""
     conn.execute(update(job_run).where(job_run.c.run_id == run_id).values(alerted=now))
 
 
 def get_run(conn: Connection, run_id: int) -> RunRow | None:
-    """Return a run, or None."""
+    """Return a run, or None if it does not exist."""
     row = conn.execute(select(job_run).where(job_run.c.run_id == run_id)).mappings().first()
     return None if row is None else dict(row)
 
 
 def is_succeeded(conn: Connection, run_id: int) -> bool:
-    """Tell whether a run has succeeded."""
+    """Return whether a run has succeeded."""
     run = get_run(conn, run_id)
     return run is not None and run["outcome"] == SUCCEEDED
 
 
 def list_runs(conn: Connection, limit: int) -> list[RunRow]:
-    """Return the last runs, the newest first."""
+    """Return at most `limit` runs, the newest first."""
     statement = select(job_run).order_by(job_run.c.run_id.desc()).limit(limit)
     return [dict(row) for row in conn.execute(statement).mappings()]
 
 
 def list_outcomes(conn: Connection, job: str, since: datetime) -> set[str]:
-    """Return how the runs of a job have ended that started at a time or after it."""
+    """Return the outcomes of the runs of a job that started at `since` or later."""
     statement = select(job_run.c.outcome).where(job_run.c.job == job, job_run.c.started >= since).distinct()
     return set(conn.execute(statement).scalars())
 
 
 def get_incident(conn: Connection, job: str) -> Incident:
-    """Return what there is to tell the operators of, or was."""
+    """Return the last success of a job, and the failed and missed runs that an alert may be about."""
     of_job = job_run.c.job == job
     successes = select(job_run).where(of_job, job_run.c.outcome == SUCCEEDED).order_by(job_run.c.finished.desc())
     last = [dict(row) for row in conn.execute(successes.limit(2)).mappings()]
@@ -127,21 +127,21 @@ def get_incident(conn: Connection, job: str) -> Incident:
 
 
 def get_last_success(conn: Connection, job: str) -> datetime | None:
-    """Return when a job last succeeded, or None."""
+    """Return the time of the last success of a job, or None."""
     succeeded = and_(job_run.c.job == job, job_run.c.outcome == SUCCEEDED)
     return conn.execute(select(func.max(job_run.c.finished)).where(succeeded)).scalar()
 
 
 def get_first_start(conn: Connection, job: str) -> datetime | None:
-    """Return when a job was first started, or None."""
+    """Return the time of the first start of a job, or None."""
     return conn.execute(select(func.min(job_run.c.started)).where(job_run.c.job == job)).scalar()
 
 
 def _without_none(columns: dict[str, Any]) -> dict[str, Any]:
-    """Leave a column out that stays NULL: the type of a NULL costs Microsoft's driver a question to the server."""
+    """Omit columns that stay NULL: for a NULL, Microsoft's driver queries the server for its type."""
     return {name: value for name, value in columns.items() if value is not None}
 
 
 def _cut(column: str, text: str) -> str:
-    kind: VARCHAR = job_run.c[column].type  # type: ignore[assignment]  # as `db.tables` says
+    kind: VARCHAR = job_run.c[column].type  # type: ignore[assignment]  # both columns are VARCHAR
     return text[: kind.length]

@@ -12,7 +12,7 @@ from db.column_types import Key
 
 
 def notice_set(dialect: str) -> Subquery:
-    """Return the set of notice numbers that the parameter `notice_nos` (a JSON array) holds, as a table."""
+    """Return the notice numbers of the parameter `notice_nos`, a JSON array of strings, as a table."""
     text = {
         "sqlite": "SELECT value AS notice_no FROM json_each(:notice_nos)",
         "mssql": "SELECT notice_no FROM OPENJSON(:notice_nos) WITH (notice_no VARCHAR(50) '$')",
@@ -21,18 +21,18 @@ def notice_set(dialect: str) -> Subquery:
 
 
 def row_set(conn: Connection, columns: Sequence[ColumnClause[Any]]) -> Subquery:
-    """Return the rows that the parameter `rows` (a JSON array of arrays, see `to_json_rows`) holds, as a table."""
+    """Return the rows of the parameter `rows`, a JSON array of arrays (see `to_json_rows`), as a table."""
     if conn.dialect.name == "sqlite":
         names = ", ".join(f"json_extract(value, '$[{place}]') AS {c.name}" for place, c in enumerate(columns))
         text = f"SELECT {names} FROM json_each(:rows)"  # noqa: S608  # column names of our own tables
     else:
         types = ", ".join(f"{c.name} {_json_type(c, conn.dialect)} '$[{i}]'" for i, c in enumerate(columns))
-        text = f"SELECT * FROM OPENJSON(:rows) WITH ({types})"  # noqa: S608  # the same
+        text = f"SELECT * FROM OPENJSON(:rows) WITH ({types})"  # noqa: S608  # column names of our own tables
     return _from_json(text, "rows", *(Column(column.name, column.type) for column in columns)).subquery("given")
 
 
 def _from_json(text: str, parameter: str, *columns: Column[Any]) -> TextualSelect:
-    # UnicodeText is NVARCHAR(max) whatever its length, so that there is one plan
+    # UnicodeText is sent as NVARCHAR(max), whatever its length, so SQL Server caches one plan.
     return sql(text).bindparams(bindparam(parameter, type_=UnicodeText())).columns(*columns)
 
 
@@ -42,21 +42,21 @@ def _json_type(column: ColumnClause[Any], dialect: Dialect) -> str:
 
 
 def to_json_set(values: Iterable[str]) -> str:
-    """Return the value of the parameter of `notice_set`."""
+    """Return notice numbers as the parameter of `notice_set`."""
     return msgspec.json.encode(list(values)).decode()
 
 
 def to_json_rows(conn: Connection, columns: Sequence[ColumnClause[Any]], rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return the value of the parameter of `row_set`: each value as the database stores it.
+    """Return rows as the parameter of `row_set`, with each value in the form in which the database stores it.
 
-    A row may lack what is NULL, and have more, which is not read.
+    A row may omit columns that are NULL. Keys that are not in `columns` are ignored.
     """
     values = (stored_values(column, conn.dialect, rows) for column in columns)
     return msgspec.json.encode(list(zip(*values, strict=True))).decode()
 
 
 def stored_values(column: ColumnClause[Any], dialect: Dialect, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
-    """Return the values of a column in the form in which the database stores them; None where a row lacks it."""
+    """Return the values of a column in the form in which the database stores them, or None if a row omits it."""
     name, store = column.name, column.type.dialect_impl(dialect).bind_processor(dialect)
     if store is None:
         return [row.get(name) for row in rows]

@@ -1,4 +1,4 @@
-"""Bringing the schema up to date."""
+"""Migrating the schema, with alembic."""
 
 from io import SEEK_END, StringIO
 
@@ -12,13 +12,16 @@ from domain.errors import OperatorError
 
 _SCRIPT_HEADER = """\
 -- Run it in the database of OCMS so that it stops at the first error: sqlcmd -b -S HOST -d DATABASE -i upgrade.sql
--- The tables are made in the default schema of who runs it.
+-- The tables are created in the default schema of the user who runs it.
 
 """
 
 
 def upgrade(database: Database) -> str:
-    """Migrate to the newest schema; return its revision. Raises DatabaseError."""
+    """Migrate a database to the newest schema, and return its revision. An SQLite file is created if it is missing.
+
+    Raises DatabaseError, and OperatorError if the database was migrated by a newer version.
+    """
     if database.path:
         create_file(database.path)
     config = _config()
@@ -34,7 +37,7 @@ def upgrade(database: Database) -> str:
 def upgrade_script(since: str = "base") -> str:
     """Return the T-SQL that migrates a SQL Server database, for a DBA to review and run.
 
-    `since` is the revision that it has; an empty one has "base". Raises OperatorError when there is no such revision.
+    `since` is its current revision, "base" for an empty database. Raises OperatorError if the revision does not exist.
     """
     config = _config()
     config.output_buffer = StringIO(_SCRIPT_HEADER)

@@ -9,7 +9,7 @@ import structlog
 from sqlalchemy import Column, Connection, Select, select
 
 from db.bulk import chunks, insert_rows, update_rows
-from db.dialect import same
+from db.dialect import equals
 from db.engine import in_savepoint, translated
 from db.errors import DatabaseError, DuplicateKeyError
 from db.isolation import write_isolated
@@ -19,7 +19,7 @@ from db.tables import offence_notice_detail as detail
 from db.tables import valid_offence_notice as notice
 
 Columns = tuple[Any, ...]
-"""Columns of one or both tables, in the order in which they are told."""
+"""Columns of one or both tables, in the order of the response."""
 
 PAYMENT_STATUS: Columns = (
     notice.c.notice_no,
@@ -55,11 +55,11 @@ COURT_DETAIL: Columns = (detail.c.last_eburar_update, detail.c.payment_allowance
 HAS_DETAIL = detail.c.notice_no.label("has_detail")
 
 Change = Mapping[str, Any]
-"""The columns of a notice that change, with their new values."""
+"""New values of a notice, by column name."""
 
 
 class Update(NamedTuple):
-    """A notice to write: its stored columns, and those that change."""
+    """A notice to write: its stored values, and the new values that differ from them."""
 
     notice_no: str
     stored: Mapping[str, Any]
@@ -72,9 +72,9 @@ _log = structlog.get_logger(__name__)
 def list_payment_statuses(
     conn: Connection, notice_nos: Collection[str]
 ) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
-    """Return what API 1 tells of each notice that exists, and the EMCONS flag that is recorded (section 1.2).
+    """Return the columns for API 1 of each notice that exists, and the recorded EMCONS flags (section 1.2).
 
-    Both are by notice number; what is not recorded is not in the second one.
+    Both are by notice number. Only notices with a recorded flag are in the second one. Raises DatabaseError.
     """
     return _get_with_record(conn, PAYMENT_STATUS, cas_emcons.c.emcons_flag, notice_nos)
 
@@ -82,9 +82,9 @@ def list_payment_statuses(
 def list_notice_updates(
     conn: Connection, notice_nos: Collection[str]
 ) -> tuple[dict[str, dict[str, Any]], dict[str, datetime]]:
-    """Return what API 4 tells of each notice that exists, and the due date that is recorded (section 2.2).
+    """Return the columns for API 4 of each notice that exists, and the recorded due dates (section 2.2).
 
-    Both are by notice number; what is not recorded is not in the second one.
+    Both are by notice number. Only notices with a recorded date are in the second one. Raises DatabaseError.
     """
     return _get_with_record(conn, NOTICE_UPDATE, court_case.c.court_payment_due_date, notice_nos)
 
@@ -92,28 +92,11 @@ def list_notice_updates(
 def update_court_notices(
     conn: Connection, changes: Mapping[str, Change], user: str, now: datetime
 ) -> tuple[set[str], dict[str, DatabaseError]]:
-    """Write the changes of court notices, each notice separately; equal values are not written (section 1.3).
+    """Write the changes of court notices, where a value differs (section 1.3). One failure does not affect the others.
 
     `changes` is by notice number. Returns the notice numbers that do not exist, and the error of each notice that could
-    not be written.
+    not be written. Raises DatabaseUnavailableError and TransactionLostError.
     """
-    unknown, failed = _update_court_notices(conn, changes, user, now)
-    # If another writer has inserted the detail row since it was read, read again and update it.
-    if conflicts := {no: changes[no] for no, error in failed.items() if isinstance(error, DuplicateKeyError)}:
-        _, again = _update_court_notices(conn, conflicts, user, now)
-        failed = {no: error for no, error in failed.items() if no not in conflicts} | again
-    return unknown, failed
-
-
-def _update_court_notices(
-    conn: Connection, changes: Mapping[str, Change], user: str, now: datetime
-) -> tuple[set[str], dict[str, DatabaseError]]:
-    changed = {name for change in changes.values() for name in change}
-    columns = (notice.c.notice_no, HAS_DETAIL, *(c for c in (*COURT_NOTICE, *COURT_DETAIL) if c.name in changed))
-    stored: dict[str, dict[str, Any]] = {}
-    for chunk in chunks(sorted(changes)):  # sorted, so that two batches lock rows in the same order
-        stored |= _get(conn, columns, chunk, lock=True)
-    updates = [Update(no, row, _differing(row, changes[no])) for no, row in stored.items()]
     updated, created = {"upd_date": now, "upd_user_id": user}, {"cre_date": now, "cre_user_id": user}
 
     def write(part: Sequence[Update]) -> None:
@@ -121,20 +104,39 @@ def _update_court_notices(
         update_rows(conn, detail, _rows([u for u in part if u.stored["has_detail"]], COURT_DETAIL), updated)
         insert_rows(conn, detail, _rows([u for u in part if not u.stored["has_detail"]], COURT_DETAIL), created)
 
-    pending = [update for update in updates if update.change]
-    failed = write_isolated(lambda part: in_savepoint(conn, write, part), pending)
-    return changes.keys() - stored.keys(), {update.notice_no: error for update, error in failed}
+    def write_updates(updates: Mapping[str, Update]) -> dict[str, DatabaseError]:
+        pending = [update for update in updates.values() if update.change]
+        failed = write_isolated(lambda part: in_savepoint(conn, write, part), pending)
+        return {update.notice_no: error for update, error in failed}
+
+    updates = _read_updates(conn, changes)
+    failed = write_updates(updates)
+    # If another writer has inserted the detail row since it was read, read again and update it.
+    if conflicts := {no: changes[no] for no, error in failed.items() if isinstance(error, DuplicateKeyError)}:
+        failed = {no: error for no, error in failed.items() if no not in conflicts}
+        failed |= write_updates(_read_updates(conn, conflicts))
+    return changes.keys() - updates.keys(), failed
+
+
+def _read_updates(conn: Connection, changes: Mapping[str, Change]) -> dict[str, Update]:
+    """Return the updates of the notices that exist, by notice number, and lock their rows."""
+    changed = {name for change in changes.values() for name in change}
+    columns = (notice.c.notice_no, HAS_DETAIL, *(c for c in (*COURT_NOTICE, *COURT_DETAIL) if c.name in changed))
+    stored: dict[str, dict[str, Any]] = {}
+    for chunk in chunks(sorted(changes)):  # sorted: two batches lock their rows in the same order
+        stored |= _get(conn, columns, chunk, lock=True)
+    return {no: Update(no, row, _differing(row, changes[no])) for no, row in stored.items()}
 
 
 def _differing(stored: Mapping[str, Any], change: Change) -> Change:
-    """Return what a change would change."""
+    """Return the new values that differ from the stored ones."""
     return {name: value for name, value in change.items() if value != stored[name]}
 
 
 def _get(
     conn: Connection, columns: Columns, notice_nos: Collection[str], *, lock: bool = False
 ) -> dict[str, dict[str, Any]]:
-    """Return columns of the notices that exist, by notice number; `lock` keeps others from changing them meanwhile."""
+    """Return columns of the notices that exist, by notice number. `lock` locks the rows for an update."""
     result = conn.execute(_select(columns, conn.dialect.name, lock=lock), {"notice_nos": to_json_set(notice_nos)})
     names = list(result.keys())
     return {row[0]: dict(zip(names, row, strict=True)) for row in result.all()}
@@ -143,9 +145,9 @@ def _get(
 def _get_with_record(
     conn: Connection, columns: Columns, recorded: Column[Any], notice_nos: Collection[str]
 ) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
-    """Return columns of the notices that exist, and what a table has recorded of them, both by notice number.
+    """Return columns of the notices that exist, and the values of the column `recorded`, both by notice number.
 
-    Where that table cannot be read, nothing counts as recorded, since that must not spoil the response.
+    If the table of `recorded` cannot be read, its values are empty, since the response must not depend on it.
     """
     statement = _select(columns, conn.dialect.name, recorded=recorded)
     try:
@@ -157,27 +159,27 @@ def _get_with_record(
         _log.error("record_not_readable", table=recorded.table.name, error=str(error))
         return _get(conn, columns, notice_nos), {}
     names = [column.name for column in columns]
-    found = {row[0]: dict(zip(names, row, strict=False)) for row in rows}  # the last value is what is recorded
+    found = {row[0]: dict(zip(names, row, strict=False)) for row in rows}  # the last value is that of `recorded`
     return found, {row[0]: row[-1] for row in rows if row[-1] is not None}
 
 
 @cache
 def _select(columns: Columns, dialect: str, *, lock: bool = False, recorded: Column[Any] | None = None) -> Select[Any]:
-    """Return the statement that reads columns of a set of notices; building it costs more than running it.
+    """Return the statement that reads columns for a set of notices. Building it takes longer than running it.
 
     `recorded`, a column of another table, comes last.
     """
-    asked = notice_set(dialect)
+    requested = notice_set(dialect)
     statement = (
         select(*columns)
-        .select_from(asked)
-        .join(notice, same(dialect, notice.c.notice_no, asked.c.notice_no))
-        .outerjoin(detail, same(dialect, detail.c.notice_no, asked.c.notice_no))
+        .select_from(requested)
+        .join(notice, equals(dialect, notice.c.notice_no, requested.c.notice_no))
+        .outerjoin(detail, equals(dialect, detail.c.notice_no, requested.c.notice_no))
     )
     if recorded is not None:
         table = recorded.table
         statement = statement.add_columns(recorded.label("recorded")).outerjoin(
-            table, same(dialect, table.c.notice_no, asked.c.notice_no)
+            table, equals(dialect, table.c.notice_no, requested.c.notice_no)
         )
     if lock:
         for table in (notice, detail):
@@ -186,7 +188,7 @@ def _select(columns: Columns, dialect: str, *, lock: bool = False, recorded: Col
 
 
 def _rows(updates: Sequence[Update], columns: Columns) -> list[dict[str, Any]]:
-    """Return a row for each update of any of the columns. A column that no update changes is left out."""
+    """Return a row for each update of any of the columns. The rows omit columns that no update changes."""
     changed = {name for update in updates for name in update.change}
     names = [column.name for column in columns if column.name in changed]
     return [

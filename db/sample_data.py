@@ -1,6 +1,6 @@
-"""Sample notices and vehicles: deterministic, and believable enough to rehearse with.
+"""Deterministic sample notices and vehicles, realistic enough for trials.
 
-The first notices are the ones of the examples in the contract, so that each example can be tried as it stands.
+The first notices are those of the examples in the contract, so each example can be sent without changes.
 """
 
 import random
@@ -57,12 +57,12 @@ _EXAMPLES: list[dict[str, Any]] = [
 
 
 def notice_number(serial: int) -> str:
-    """Return the notice number of a serial number: nine digits and a check letter."""
+    """Return the notice number for a serial number of nine digits: its digits and a check letter."""
     return f"{serial}{_CHECK_LETTERS[serial % len(_CHECK_LETTERS)]}"
 
 
 def seed_notices(conn: Connection, count: int, advance: Callable[[int], None]) -> int:
-    """Insert `count` sample notices; `advance` is told of each chunk. Returns how many were inserted."""
+    """Insert `count` sample notices, and return their number. `advance` is called with the size of each chunk."""
     notices = _notices(count)
     inserted = 0
     while chunk := list(islice(notices, CHUNK)):
@@ -81,13 +81,13 @@ def seed_vehicles(conn: Connection, vehicles: Iterable[Mapping[str, Any]], empty
 
 
 def has_notices(conn: Connection) -> bool:
-    """Tell whether there is any notice."""
+    """Return whether the database has a notice."""
     return conn.execute(select(valid_offence_notice.c.notice_no).limit(1)).first() is not None
 
 
 def _notices(count: int) -> Iterator[dict[str, Any]]:
     for index in range(count):
-        special = _EXAMPLES[index] if index < len(_EXAMPLES) else _drawn(random.Random(index))  # noqa: S311  # no secret
+        special = _EXAMPLES[index] if index < len(_EXAMPLES) else _drawn(random.Random(index))  # noqa: S311  # sample data needs no secure random numbers
         yield {
             "notice_no": notice_number(FIRST_NOTICE + index),
             "last_processing_stage": "CRT",
@@ -125,6 +125,6 @@ def _drawn(draw: random.Random) -> dict[str, Any]:
             notice |= {"suspension_type": "TS", "epr_reason_of_suspension": draw.choice(["APP", "PRI", "INS"])}
         case "wwp":
             notice |= {"suspension_type": "PS", "epr_reason_of_suspension": "WWP"}
-    if draw.random() < 0.3:  # noqa: PLR2004  # three in ten have a date in court
+    if draw.random() < 0.3:  # noqa: PLR2004  # the share of notices with a due date
         notice["court_payment_due_date"] = _DUE + timedelta(days=draw.randrange(1, 120))
     return notice

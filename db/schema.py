@@ -1,6 +1,6 @@
-"""Which schema a database has, and whether it is the newest one.
+"""The schema revision of a database, and whether it is the newest one.
 
-Without alembic, which `db.migration` needs, since it takes a tenth of a second of each start.
+Only `db.migration` imports alembic: the import takes a tenth of a second, which every start would pay.
 """
 
 from pathlib import Path
@@ -13,11 +13,11 @@ from domain.errors import OperatorError
 MIGRATIONS = Path(__file__).parent / "migrations"
 VERSION_TABLE = "ocms_schema_version"
 
-_version = Table(VERSION_TABLE, MetaData(), Column("version_num", String(32)))  # alembic's
+_version = Table(VERSION_TABLE, MetaData(), Column("version_num", String(32)))  # as alembic creates it
 
 
 def require_current(database: Database) -> None:
-    """Raise OperatorError unless the schema is the newest one. Raises DatabaseError when it cannot be told."""
+    """Raise OperatorError if the schema is not the newest one. Raises DatabaseError if it cannot be read."""
     require_file(database)
     with database.reading() as conn:
         revision = get_revision(conn)
@@ -27,24 +27,24 @@ def require_current(database: Database) -> None:
 
 
 def require_file(database: Database) -> None:
-    """Raise OperatorError when an SQLite database does not exist."""
+    """Raise OperatorError if the file of an SQLite database does not exist."""
     if database.path and not database.path.exists():
         raise OperatorError(f"there is no database {database}: run 'ocms db upgrade' first")
 
 
 def get_revision(conn: Connection) -> str | None:
-    """Return the revision of the schema of a database; None when it was never migrated."""
+    """Return the schema revision of a database; None if it was never migrated."""
     if not inspect(conn).has_table(VERSION_TABLE, schema_of(conn)):
         return None
     return conn.execute(select(_version.c.version_num)).scalar_one_or_none()
 
 
 def schema_of(conn: Connection) -> str | None:
-    """Return the schema of the tables; None for the default one of the login."""
+    """Return the name of the schema of the tables; None for the login's default schema."""
     names: dict[str | None, str | None] = conn.get_execution_options().get("schema_translate_map", {})
     return names.get(None)
 
 
 def newest() -> str:
-    """Return the revision of the newest schema, which the name of its migration begins with."""
+    """Return the newest revision. The file name of a migration begins with its revision."""
     return max(path.name for path in MIGRATIONS.glob("versions/*.py")).partition("_")[0]

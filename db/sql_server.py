@@ -1,4 +1,4 @@
-"""Connecting to SQL Server: which ODBC driver, with which options."""
+"""Connecting to SQL Server: the ODBC driver and its options."""
 
 import platform
 from functools import cache
@@ -13,22 +13,22 @@ from db.driver_errors import MOVED, numbers_of
 from domain.errors import OperatorError
 
 POOL: dict[str, Any] = {"pool_pre_ping": True, "pool_size": 10, "max_overflow": 30, "pool_timeout": 10}
-"""As many connections as there are worker threads; each is tried before it is used."""
+"""The pool: one connection for each worker thread, each checked before use; `pool_timeout` is in seconds."""
 MICROSOFT = "ODBC Driver 18 for SQL Server"
 FREETDS = "FreeTDS"
 NO_DRIVER = (
-    "there is no ODBC driver for SQL Server: install Microsoft's (the extra 'sqlserver' brings it) or Debian's tdsodbc"
+    "no ODBC driver for SQL Server is installed: install the extra 'sqlserver' (Microsoft's) or Debian's tdsodbc"
 )
 
 
 def sql_server_engine(url: URL, *, connect_timeout: int, statement_timeout: int) -> Engine:
-    """Return an engine; `connect_timeout` and `statement_timeout` are seconds. Raises OperatorError.
+    """Return an engine; `connect_timeout` and `statement_timeout` are in seconds. Raises OperatorError.
 
-    An option `schema` of the URL names the schema of the tables; else it is the default one of the login.
+    The option `schema` of the URL names the schema of the tables. Without it, the login's default schema is used.
     """
     import pyodbc  # noqa: PLC0415  # SQLite needs no ODBC library
 
-    pyodbc.pooling = False  # SQLAlchemy's own pool is the only one
+    pyodbc.pooling = False  # SQLAlchemy has its own pool
     schema = url.query.get("schema")
     engine = create_engine(
         with_driver(url.difference_update_query(["schema"])),
@@ -43,8 +43,8 @@ def sql_server_engine(url: URL, *, connect_timeout: int, statement_timeout: int)
         connection.timeout = statement_timeout
 
     @event.listens_for(engine, "handle_error")
-    def give_up_what_is_of_no_use(context: ExceptionContext) -> None:
-        # of a ping anything counts: FreeTDS says no more than "Unknown error" of a connection that is dead
+    def discard_useless_connection(context: ExceptionContext) -> None:
+        # Any error of a ping counts: for a lost connection FreeTDS only says "Unknown error".
         if context.is_pre_ping or numbers_of(context.original_exception) & MOVED:
             context.is_disconnect = True
 
@@ -53,21 +53,24 @@ def sql_server_engine(url: URL, *, connect_timeout: int, statement_timeout: int)
         for parameter in sizes:
             if isinstance(parameter.type, UnicodeText):
                 freetds = "tds" in cursor.connection.getinfo(pyodbc.SQL_DRIVER_NAME)
-                # FreeTDS cuts WVARCHAR at 4,000 characters without a word, and Microsoft's refuses WLONGVARCHAR
+                # FreeTDS silently cuts WVARCHAR at 4,000 characters; Microsoft's driver refuses WLONGVARCHAR.
                 sizes[parameter] = (pyodbc.SQL_WLONGVARCHAR if freetds else pyodbc.SQL_WVARCHAR, 0, 0)
 
     return engine
 
 
 def with_driver(url: URL) -> URL:
-    """Name the driver, unless the URL does, and put FreeTDS's options where it looks for them. Raises OperatorError."""
+    """Return the URL with a driver, if it names none, and with the options in the form that FreeTDS reads.
+
+    Raises OperatorError if no driver is installed.
+    """
     if "odbc_connect" in url.query or (url.host is None and url.database is None):
         return url
-    if url.host and url.database and "driver" not in url.query:  # else it names a data source
+    if url.host and url.database and "driver" not in url.query:  # otherwise the URL names a data source
         url = url.update_query_dict({"driver": find_driver()})
     options = {"APP": "ocms-integration"}
     if "tds" in str(url.query.get("driver", "")).lower():
-        options["TDS_Version"] = "7.4"  # an older one has no DATETIME2
+        options["TDS_Version"] = "7.4"  # older versions have no DATETIME2
         if url.port:
             options["port"] = str(url.port)
             url = url._replace(port=None)
@@ -76,11 +79,11 @@ def with_driver(url: URL) -> URL:
 
 
 def find_driver() -> str:
-    """Return the name or path of a driver: Microsoft's, the one that the extra brings, or FreeTDS.
+    """Return the name or path of a driver: Microsoft's, the one of the extra `sqlserver`, or FreeTDS, in this order.
 
-    Raises OperatorError when there is none.
+    Raises OperatorError if none is installed.
     """
-    import pyodbc  # noqa: PLC0415
+    import pyodbc  # noqa: PLC0415  # SQLite needs no ODBC library
 
     registered: list[str] = pyodbc.drivers()
     if MICROSOFT in registered:
@@ -92,7 +95,7 @@ def find_driver() -> str:
 
 @cache
 def bundled_driver() -> str | None:
-    """Return the path of the driver in the package `mssql-python-odbc`; None without it, or on another system."""
+    """Return the path of the driver in the package `mssql-python-odbc`; None if it has none for this system."""
     if find_spec("mssql_python_odbc") is None:
         return None
     libraries = Path(import_module("mssql_python_odbc").get_libs_dir(), "linux")

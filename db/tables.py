@@ -1,4 +1,4 @@
-"""The tables (section 3 of the source document, and the two existing ones of section 1 and 2)."""
+"""The tables: those of section 3 of the source document, our own, and the two existing OCMS tables."""
 
 from typing import Any
 
@@ -34,7 +34,7 @@ valid_offence_notice = Table(
     Column("atoms_flag", VARCHAR(50)),
     *_audit(),
 )
-"""An existing OCMS table: never created or altered in production."""
+"""An existing OCMS table. In production, no migration creates or alters it."""
 
 offence_notice_detail = Table(
     "ocms_offence_notice_detail",
@@ -46,7 +46,7 @@ offence_notice_detail = Table(
     Column("court_payment_due_date", Instant),
     *_audit(),
 )
-"""An existing OCMS table: never created or altered in production."""
+"""An existing OCMS table. In production, no migration creates or alters it."""
 
 vip_vehicle = Table(
     "ocms_vip_vehicle",

@@ -1,4 +1,4 @@
-"""Run the migrations on the connection that `db.migration` hands over, or write them as T-SQL when there is none."""
+"""Run the migrations on the connection that `db.migration` passes, or write them as T-SQL if it passes none."""
 
 from alembic import context
 

@@ -1,7 +1,7 @@
--- What the login of the OCMS integration service needs, and no more. Run it in the database of OCMS after upgrade.sql,
--- as its owner, in the schema of the tables; then make the user of the login a member of the role:
+-- All permissions that the login of the OCMS integration service needs. Run this script in the database of OCMS after
+-- upgrade.sql, as its owner, in the schema of the tables. Then add the user of the login to the role:
 --     ALTER ROLE ocms_integration ADD MEMBER [user];
--- Where ALTER on ocms_vip_vehicle is too much, grant DELETE on it instead and set OCMS_VIP_EMPTY_BY=delete.
+-- If ALTER on ocms_vip_vehicle is too much, grant DELETE on it instead and set OCMS_VIP_EMPTY_BY=delete.
 
 CREATE ROLE ocms_integration;
 GRANT SELECT ON ocms_schema_version TO ocms_integration;

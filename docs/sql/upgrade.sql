@@ -1,5 +1,5 @@
 -- Run it in the database of OCMS so that it stops at the first error: sqlcmd -b -S HOST -d DATABASE -i upgrade.sql
--- The tables are made in the default schema of who runs it.
+-- The tables are created in the default schema of the user who runs it.
 
 BEGIN TRANSACTION;
 

@@ -78,7 +78,7 @@ ACCIDENTS = {
     wrong_driver: "the ODBC driver No Such Driver is not installed; see docs/sql-server.md",
     wrong_password: "Login failed for user 'ocms_login': check user and password",
     wrong_database: "check its name, and that the login may use it",
-    hanging_statement: "a statement took longer than OCMS_DATABASE_TIMEOUT says",
+    hanging_statement: "a statement took longer than OCMS_DATABASE_TIMEOUT",
     broken_connection: "",
     deadlock: "deadlock",
 }

@@ -52,7 +52,7 @@ CASES = {
     "dayend.set_dayend_flag_again": lambda db: db.write(dayend.set_dayend_flag, date(2026, 6, 30), "Y"),
     "dayend.list_dayend_flags": lambda db: db.read(dayend.list_dayend_flags, 5),
     "dialect.empty_by_delete": lambda db: db.write(empty, tables.vip_vehicle, "delete"),
-    "dialect.job_lock": hold_job_lock,
+    "job_lock.job_lock": hold_job_lock,
     "job_runs.insert_run": lambda db: db.write(job_runs.insert_run, JOB, NOW, host="a", due=NOW),
     "job_runs.insert_missed": lambda db: db.write(
         job_runs.insert_missed, JOB, NOW, host="a", due=NOW, reason="missed", detail="late"
@@ -157,7 +157,7 @@ def test_no_text_is_sent_as_nvarchar_but_json():
         line
         for file in APPROVED.glob("*.sql")
         for line in file.read_text().splitlines()
-        if line.startswith("-- @P") and "NVARCHAR" in line and file.stem != "dialect.job_lock"
+        if line.startswith("-- @P") and "NVARCHAR" in line and file.stem != "job_lock.job_lock"
     }
     assert {line.partition(" ")[2].partition(" ")[2] for line in kinds} == {"NVARCHAR(max)"}
 

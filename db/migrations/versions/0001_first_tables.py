@@ -1,4 +1,4 @@
-"""The five tables of this service; on the embedded default the two existing OCMS tables as well."""
+"""The five tables of this service and, on SQLite only, the two existing OCMS tables."""
 
 from typing import Any
 
@@ -59,7 +59,7 @@ def upgrade() -> None:
         sa.Column("rows", sa.Integer),
         sa.Column("detail", sa.VARCHAR(500)),
     )
-    if op.get_context().dialect.name == "sqlite":  # in production OCMS itself owns these two
+    if op.get_context().dialect.name == "sqlite":  # in production these two tables exist already
         op.create_table(
             "ocms_valid_offence_notice",
             sa.Column("notice_no", sa.VARCHAR(50), primary_key=True),

@@ -1,4 +1,4 @@
-"""What operators want to know of a run: when it was due, why it failed, what it changed, and who was told."""
+"""Details of a job run: its due time, reason of failure, changes, host, and the time of its alert."""
 
 import sqlalchemy as sa
 from alembic import op

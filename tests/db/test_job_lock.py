@@ -1,0 +1,102 @@
+"""The lock of a job on SQLite, which is a file. The lock on SQL Server is tested in test_sql_server_connections."""
+
+import os
+import stat
+import subprocess
+import sys
+
+import pytest
+import stamina
+
+from db.engine import connect
+from db.errors import DatabaseUnavailableError
+from db.job_lock import job_lock
+from domain.errors import JobRunningError
+
+JOB = "refresh"
+HOLD = """
+import sys, time
+from db.engine import connect
+from db.job_lock import job_lock
+with job_lock(connect(sys.argv[1]), sys.argv[2]):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def lock_file(tmp_path):
+    return tmp_path / f"ocms.db.{JOB}.lock"
+
+
+@pytest.fixture
+def sqlite(tmp_path):
+    return connect(f"sqlite:///{tmp_path}/ocms.db")
+
+
+def test_a_held_lock_refuses_a_second_holder_until_it_is_released(sqlite):
+    with job_lock(sqlite, JOB):
+        with pytest.raises(JobRunningError, match="refresh is running already"), job_lock(sqlite, JOB):
+            pytest.fail("two holders")
+        with job_lock(sqlite, "another-job"):
+            pass
+    with job_lock(sqlite, JOB):
+        pass
+
+
+def test_the_lock_of_a_killed_process_is_free(sqlite):
+    command = [sys.executable, "-c", HOLD, str(sqlite.engine.url), JOB]
+    holder = subprocess.Popen(command, stdout=subprocess.PIPE)
+    assert holder.stdout.readline() == b"held\n"
+    with pytest.raises(JobRunningError), job_lock(sqlite, JOB):
+        pytest.fail("two holders")
+    holder.kill()
+    holder.communicate()
+    for attempt in stamina.retry_context(JobRunningError, wait_initial=0.05):
+        with attempt, job_lock(sqlite, JOB):
+            pass
+
+
+def test_an_exception_of_the_holder_releases_the_lock_and_is_passed_on(sqlite):
+    with pytest.raises(BlockingIOError), job_lock(sqlite, JOB):
+        raise BlockingIOError
+    with job_lock(sqlite, JOB):
+        pass
+
+
+def test_only_the_owner_may_read_a_new_lock_file(sqlite, lock_file):
+    mask = os.umask(0)
+    try:
+        with job_lock(sqlite, JOB):
+            assert stat.S_IMODE(lock_file.stat().st_mode) == 0o600
+    finally:
+        os.umask(mask)
+
+
+def test_an_existing_lock_file_needs_no_write_permission_and_is_not_changed(sqlite, lock_file):
+    lock_file.write_text("content")
+    lock_file.chmod(0o444)
+    with job_lock(sqlite, JOB):
+        pass
+    assert lock_file.read_text() == "content"
+    assert stat.S_IMODE(lock_file.stat().st_mode) == 0o444
+
+
+@pytest.mark.parametrize("target_exists", [True, False])
+def test_a_symbolic_link_is_refused_with_what_to_do(sqlite, lock_file, tmp_path, target_exists):
+    target = tmp_path / "target"
+    if target_exists:
+        target.write_text("content")
+    lock_file.symlink_to(target)
+    with (
+        pytest.raises(DatabaseUnavailableError, match=r"cannot lock .*/ocms.db.refresh.lock: .*link, remove it"),
+        job_lock(sqlite, JOB),
+    ):
+        pytest.fail("the link was followed")
+    assert target.exists() is target_exists
+
+
+def test_a_directory_in_the_place_of_the_lock_file_is_an_error(sqlite, lock_file):
+    lock_file.mkdir()
+    with pytest.raises(DatabaseUnavailableError, match="Is a directory"), job_lock(sqlite, JOB):
+        pytest.fail("a directory was locked")
