@@ -8,6 +8,7 @@ pytest_plugins = [
     "fixtures.tds",
     "fixtures.batches",
     "fixtures.servers",
+    "fixtures.contracts",
     "fixtures.sockets",
     "fixtures.refreshing",
     "fixtures.recorder",

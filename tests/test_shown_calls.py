@@ -9,12 +9,15 @@ from itertools import pairwise
 from pathlib import Path
 
 import httpx2
+from fixtures.contracts import OPERATIONS, caller_of
 
 from contract.document import Contract
 from contract.lint import examples
 
 ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", "docs/partners/cas.md", "docs/partners/plus.md", "docs/partners/every-call.md"]
+PAGE_OF_CALLER = {"CAS": "docs/partners/cas.md", "PLUS": "docs/partners/plus.md"}
+GATEWAY = "docs/partners/gateway.md"
 BLOCK = re.compile(r"```(sh|json|text|xml)\n(.+?)```", re.DOTALL)
 
 
@@ -36,14 +39,27 @@ def run(command, port, cas_port, database_url):
 
 def test_each_call_of_the_pages_gets_the_response_that_is_shown(demo):
     _, port, cas_port, database_url, _ = demo
-    called = dict.fromkeys(PAGES, 0)
+    called = {page: set() for page in PAGES}
     for page in PAGES:
         blocks = BLOCK.findall((ROOT / page).read_text())
         for (kind, command), (_, response) in pairwise(blocks):
             if kind == "sh" and not command.startswith("make"):
                 assert run(command, port, cas_port, database_url) == response.strip(), f"{page}: {command}"
-                called[page] += 1
-    assert list(called.values()) == [5, 4, 3, 1]
+                called[page] |= set(re.findall(r"/v1/\w+", command))
+    assert all(called.values()), "a page without a call"
+    assert called["README.md"] >= {operation.path for operation in OPERATIONS}
+    for caller, page in PAGE_OF_CALLER.items():
+        assert called[page] == {operation.path for operation in OPERATIONS if caller_of(operation) == caller}
+
+
+def test_the_pages_name_each_operation_of_their_reader_and_none_that_does_not_exist():
+    exist = {path for name in ("ocms", "cas") for path in Contract.load(name).document["paths"]}
+    for page in [*PAGES, GATEWAY]:
+        assert set(re.findall(r"/v1/\w+", (ROOT / page).read_text())) <= exist, page
+    gateway = (ROOT / GATEWAY).read_text()
+    for operation in OPERATIONS:
+        assert f"`{operation.operation_id}`" in gateway
+        assert operation.operation_id in (ROOT / PAGE_OF_CALLER[caller_of(operation)]).read_text()
 
 
 def test_each_response_that_is_shown_without_a_call_is_an_example_of_the_contract():

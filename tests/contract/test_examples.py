@@ -4,6 +4,7 @@ from datetime import date
 
 import httpx2
 import pytest
+from fixtures.contracts import CONTRACT, OPERATIONS, good_body, request_examples
 from fixtures.coverage import COVERAGE
 from fixtures.settings import OCMS_KEY
 
@@ -11,17 +12,18 @@ from contract.document import MEDIA_TYPE, Contract
 from db.dayend import set_dayend_flag
 from db.sample_data import seed_notices
 
-CONTRACT = Contract.load("ocms")
 CASES = [
     pytest.param(operation, name, id=f"{operation.operation_id}-{name}")
-    for operation in CONTRACT.operations.values()
-    for name in CONTRACT.document["paths"][operation.path]["post"]["requestBody"]["content"][MEDIA_TYPE]["examples"]
+    for operation in OPERATIONS
+    for name in request_examples(operation)
 ]
-
-
+INVALID_QUERY = {"notice_nos": ["A", "B", "C", "541000001 D"]}
 WRONG = {
-    ("getPaymentStatus", "invalid"): {"notice_nos": ["A", "B", "C", "541000001 D"]},
-    ("getNoticeUpdate", "invalid"): {"notice_nos": ["A", "B", "C", "541000001 D"]},
+    **{
+        (operation.operation_id, "invalid"): INVALID_QUERY
+        for operation in OPERATIONS
+        if isinstance(good_body(operation), dict) and good_body(operation).keys() == INVALID_QUERY.keys()
+    },
     ("updateCourtNotices", "noArray"): {},
     ("updateCourtNotices", "wrongFields"): [
         {"notice_no": "541000001D", "amount_payable": 1.005, "suspension_type": "XS"}
@@ -30,21 +32,20 @@ WRONG = {
 
 
 @pytest.fixture
-def assert_answered_as_shown(callers, database):
+def assert_answered_as_shown(clients_of, database):
     """Send a request, and compare the response with an example of the contract."""
     with database.writing() as conn:
         seed_notices(conn, 10, lambda _: None)
         set_dayend_flag(conn, date(2026, 6, 30), "Y")
-    cas, plus = callers()
 
     def compare(operation, request, name):
-        definition = CONTRACT.document["paths"][operation.path]["post"]
+        definition = CONTRACT.definition(operation)
         ((status, expected),) = [
             (int(status), response["content"][MEDIA_TYPE]["examples"][name]["value"])
             for status, response in definition["responses"].items()
             if name in response["content"][MEDIA_TYPE]["examples"]
         ]
-        response = (plus if definition["tags"] == ["PLUS"] else cas).post(operation.path, json=request)
+        response = clients_of(operation)[0].post(operation.path, json=request)
         body = response.json()
         if isinstance(body["data"], dict) and "correlationId" in body["data"]:
             body["data"]["correlationId"] = expected["data"]["correlationId"]
@@ -55,8 +56,7 @@ def assert_answered_as_shown(callers, database):
 
 @pytest.mark.parametrize(("operation", "name"), CASES)
 def test_a_request_of_the_contract_gets_the_response_of_the_same_name(assert_answered_as_shown, operation, name):
-    body = CONTRACT.document["paths"][operation.path]["post"]["requestBody"]["content"][MEDIA_TYPE]
-    assert_answered_as_shown(operation, body["examples"][name]["value"], name)
+    assert_answered_as_shown(operation, request_examples(operation)[name], name)
 
 
 @pytest.mark.parametrize(("operation_id", "name"), WRONG)

@@ -9,7 +9,8 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
-from fixtures.settings import CAS_KEY, OCMS_KEY, PLUS_KEY
+from fixtures.contracts import KEYS, OPERATIONS, caller_of
+from fixtures.settings import OCMS_KEY, PLUS_KEY
 
 from db.dayend import set_dayend_flag
 from db.sample_data import seed_notices
@@ -38,9 +39,9 @@ def test_ocms_is_as_its_contract_says(verify, serve, make_settings, clock, datab
         seed_notices(conn, 100, lambda _: None)
         set_dayend_flag(conn, date(2026, 6, 30), "Y")
     url = serve(create_app(make_settings(), clock))
-    output, report = verify("ocms", url, f"CAS:{CAS_KEY}", f"PLUS:{PLUS_KEY}")
-    assert "Tested: 3" in output
-    assert int(report.get("tests")) >= 3
+    output, report = verify("ocms", url, *(f"{caller}:{key}" for caller, key in KEYS.items()))
+    assert f"Tested: {len(OPERATIONS)}" in output
+    assert int(report.get("tests")) >= len(OPERATIONS)
     assert int(report.get("failures")) == 0
     assert not logs("unexpected_error")
     assert not logs("server_error")
@@ -59,14 +60,15 @@ def test_a_server_that_breaks_its_contract_is_found_out(verify, mock_cas):
 
 def test_with_the_key_of_one_caller_only_its_operations_are_verified(verify, serve, make_settings, clock, database):
     output, _ = verify("ocms", serve(create_app(make_settings(), clock)), f"PLUS:{PLUS_KEY}")
-    assert "Selected: 1/3" in output
+    selected = sum(caller_of(operation) == "PLUS" for operation in OPERATIONS)
+    assert f"Selected: {selected}/{len(OPERATIONS)}" in output
 
 
 @pytest.mark.parametrize(
     ("keys", "text"),
     [
         ([], "no operation can be verified without a key: give one with --key CALLER:KEY"),
-        (["--key", "LTA:secret"], "the contract knows no caller LTA"),
+        (["--key", "LTA:secret"], "the contract has no caller LTA"),
         (["--key", "secret"], "--key must be CALLER:KEY"),
     ],
 )

@@ -4,6 +4,7 @@ import threading
 import time
 
 import pytest
+from fixtures.contracts import each_operation, good_bytes
 from fixtures.sockets import request
 
 BATCH = b'[{"notice_no": "N1", "atoms_flag": "Y"}]'
@@ -74,16 +75,17 @@ def test_a_body_can_be_limited_further_than_by_the_contract(connect_to):
     assert (response.status, response.code) == (413, "OCMS-4000")
 
 
-@pytest.mark.parametrize("operation", ["getPaymentStatus", "updateCourtNotices", "getNoticeUpdate"])
-def test_a_body_that_does_not_come_in_time_is_408(callers, operation):
-    def drip():
-        yield b'{"notice_nos": '
-        time.sleep(1.5)
-        yield b'["N1"]}'
+@each_operation
+def test_a_body_that_does_not_arrive_in_time_is_408(clients_of, operation):
+    body = good_bytes(operation)
 
-    cas, plus = callers(body_timeout=0.5)
-    client = plus if operation == "getNoticeUpdate" else cas
-    response = client.post(f"/v1/{operation}", content=drip())
+    def drip():
+        yield body[:10]
+        time.sleep(1.5)
+        yield body[10:]
+
+    client, _ = clients_of(operation, body_timeout=0.5)
+    response = client.post(operation.path, content=drip())
     assert (response.status_code, response.headers["Connection"]) == (408, "close")
     assert response.json()["data"]["errors"] == [{"field": "", "message": "Request Timeout"}]
 

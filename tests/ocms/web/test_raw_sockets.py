@@ -5,7 +5,7 @@ import time
 from contextlib import suppress
 
 import pytest
-from fixtures.settings import CAS_KEY, PLUS_KEY
+from fixtures.contracts import each_operation, key_of
 from fixtures.sockets import BODY, head, request
 
 CHUNKED = "Transfer-Encoding: chunked"
@@ -111,9 +111,9 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("operation", ["getPaymentStatus", "updateCourtNotices", "getNoticeUpdate"])
+@each_operation
 def test_a_hostile_body_is_400(connect_to, operation, logs, subtests):
-    to = {"path": f"/v1/{operation}", "key": PLUS_KEY if operation == "getNoticeUpdate" else CAS_KEY}
+    to = {"path": operation.path, "key": key_of(operation)}
     connection = connect_to()()
     for case, body in HOSTILE.items():
         with subtests.test(case):

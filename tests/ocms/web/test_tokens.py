@@ -12,19 +12,15 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from fixtures.contracts import CONTRACT, caller_of, each_operation
 from fixtures.settings import CAS_KEY
 from starlette.responses import Response
 
-from contract.document import Contract
 from domain.errors import OperatorError
 from ocms.app import create_app
 from ocms.settings import load_settings
 
 ISSUER, AUDIENCE = "https://issuer.test/", "api://ocms"
-CONTRACT = Contract.load("ocms")
-OPERATIONS = pytest.mark.parametrize(
-    "operation", CONTRACT.operations.values(), ids=lambda operation: operation.operation_id
-)
 RSA_KEY, OTHER_KEY = (rsa.generate_private_key(65537, 2048) for _ in range(2))
 EC_KEY = ec.generate_private_key(ec.SECP256R1())
 PEM = RSA_KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
@@ -120,29 +116,29 @@ DEFECTS = {
 }
 
 
-@OPERATIONS
+@each_operation
 def test_a_token_is_taken_for_the_operations_of_its_caller_only(post, operation):
     for client, caller in (("client-1", "CAS"), ("client-2", "PLUS")):
-        wanted = (400, "OCMS-4000") if caller in owners(operation) else (403, "OCMS-4003")
+        wanted = (400, "OCMS-4000") if caller == caller_of(operation) else (403, "OCMS-4003")
         assert post(operation, bearer(token(azp=client))) == wanted
         assert post(operation, ("authorization", f"bearer  {token(EC_KEY, 'ES256', 'ec', azp=client)}")) == wanted
 
 
-@OPERATIONS
+@each_operation
 def test_a_token_with_a_defect_is_refused(post, operation, subtests):
     for defect, make in DEFECTS.items():
         with subtests.test(defect):
             assert post(operation, bearer(make())) == (401, "OCMS-4001")
 
 
-@OPERATIONS
+@each_operation
 def test_one_identity_at_a_time(post, operation):
     good, key = bearer(token()), ("X-API-Key", CAS_KEY)
     for headers in ([good, key], [bearer("x"), key], [good, ("X-API-Key", "x")], [good, good]):
         assert post(operation, *headers) == (401, "OCMS-4001")
 
 
-@OPERATIONS
+@each_operation
 def test_a_token_in_another_place_is_no_token(post, operation):
     for headers in (
         [("Authorization", f"Basic {token()}")],
@@ -151,11 +147,6 @@ def test_a_token_in_another_place_is_no_token(post, operation):
         [("Cookie", f"Authorization=Bearer {token()}")],
     ):
         assert post(operation, *headers) == (401, "OCMS-4001")
-
-
-def owners(operation):
-    schemes = CONTRACT.document["components"]["securitySchemes"]
-    return {schemes[name]["x-ocms-caller"] for requirement in CONTRACT.security(operation) for name in requirement}
 
 
 def test_where_tokens_are_not_set_a_gateway_may_pass_its_own_on(cas):
@@ -269,9 +260,9 @@ def test_a_file_without_usable_keys_stops_the_start(make_settings, token_setting
     [
         ("token_keys", "http://issuer.test/jwks", "OCMS_TOKEN_KEYS must be a file or an https address of a JWK set"),
         ("token_keys", "ftp://issuer.test/jwks", "OCMS_TOKEN_KEYS must be a file or an https address of a JWK set"),
-        ("token_callers", "CAS", "OCMS_TOKEN_CALLERS must be CALLER:CLAIM,CALLER:CLAIM, each"),
-        ("token_callers", "CAS:a,PLUS:a", "OCMS_TOKEN_CALLERS must be CALLER:CLAIM,CALLER:CLAIM, each"),
-        ("token_callers", "CAS:a,CAS:b", "OCMS_TOKEN_CALLERS must be CALLER:CLAIM,CALLER:CLAIM, each"),
+        ("token_callers", "CAS", "OCMS_TOKEN_CALLERS must be CALLER:CLAIM,CALLER:CLAIM, with each"),
+        ("token_callers", "CAS:a,PLUS:a", "OCMS_TOKEN_CALLERS must be CALLER:CLAIM,CALLER:CLAIM, with each"),
+        ("token_callers", "CAS:a,CAS:b", "OCMS_TOKEN_CALLERS must be CALLER:CLAIM,CALLER:CLAIM, with each"),
     ],
 )
 def test_a_wrong_setting_is_told_in_one_line(name, value, text):
