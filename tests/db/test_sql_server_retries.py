@@ -105,7 +105,7 @@ def test_notices_are_read_even_if_the_record_cannot_be_read(server_database, tds
 
 
 def ending_the_transaction(updates):
-    """Return responses of a server that responds to an UPDATE with the next of `updates` and has lost its savepoints."""
+    """Return responses of a server that has lost its savepoints; each UPDATE gets the next of `updates`."""
 
     def response(statement):
         if statement.sql.startswith("UPDATE"):
