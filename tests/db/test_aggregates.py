@@ -1,4 +1,4 @@
-"""Day-end, job runs, sample data."""
+"""Day-end flags, job runs, and sample data."""
 
 from datetime import date, timedelta
 
@@ -20,7 +20,7 @@ def test_the_dayend_flag_of_a_date_is_set_and_changed(database):
         assert list_dayend_flags(conn, 10) == [(date(2026, 6, 30), "Y"), (date(2026, 6, 29), "Y")]
 
 
-def test_runs_are_listed_the_newest_first_and_details_are_cut(database, clock):
+def test_runs_are_listed_newest_first_and_a_long_detail_is_cut(database, clock):
     with database.writing() as conn:
         first = insert_run(conn, "a", clock(), host="here")
         second = insert_run(conn, "a", clock() + timedelta(hours=1), host="here" * 100)
@@ -43,10 +43,10 @@ def test_sample_notices_are_the_same_each_time(database, rows):
 
 
 def test_a_thousand_sample_notices_show_every_case(database, rows):
-    told = []
+    sizes = []
     with database.writing() as conn:
-        seed_notices(conn, 1000, told.append)
-    assert sum(told) == 1000
+        seed_notices(conn, 1000, sizes.append)
+    assert sum(sizes) == 1000
     details = {row["notice_no"]: row for row in rows(tables.offence_notice_detail)}
     joined = [details[row["notice_no"]] | row for row in rows(tables.valid_offence_notice)]
     assert len(joined) == 1000

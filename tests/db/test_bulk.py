@@ -1,4 +1,4 @@
-"""Bulk statements, and the types that must come back as they went in."""
+"""Bulk statements, and column types whose values must be read as they were written."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -21,7 +21,7 @@ def notice(notice_no, **columns):
 
 
 @pytest.mark.parametrize("amount", ["0.00", "0.01", "0.10", "4.35", "0.29", "1.10", "99999999.99", "70.00"])
-def test_money_comes_back_exactly(database, rows, amount):
+def test_an_amount_is_read_exactly_as_it_was_written(database, rows, amount):
     with database.writing() as conn:
         insert_rows(conn, tables.valid_offence_notice, [notice("N1", amount_payable=Decimal(amount))])
     (stored,) = rows(tables.valid_offence_notice)
@@ -38,7 +38,7 @@ def test_money_comes_back_exactly(database, rows, amount):
         datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=SINGAPORE),
     ],
 )
-def test_dates_come_back_in_singapore_time(database, rows, instant):
+def test_a_time_is_read_in_singapore_time(database, rows, instant):
     with database.writing() as conn:
         insert_rows(conn, tables.valid_offence_notice, [notice("N1", last_processing_date=instant)])
     (stored,) = rows(tables.valid_offence_notice)
@@ -46,7 +46,7 @@ def test_dates_come_back_in_singapore_time(database, rows, instant):
     assert stored["last_processing_date"].utcoffset() == SINGAPORE.utcoffset(None)
 
 
-def test_dates_are_stored_as_singapore_local_time(database):
+def test_a_time_is_stored_as_singapore_local_time(database):
     with database.writing() as conn:
         insert_rows(conn, tables.valid_offence_notice, [notice("N1", last_processing_date=NOW)])
         stored = conn.execute(select(cast(tables.valid_offence_notice.c.last_processing_date, VARCHAR(30)))).scalar()
@@ -54,7 +54,7 @@ def test_dates_are_stored_as_singapore_local_time(database):
 
 
 @pytest.mark.parametrize("text", ["'", '"', "\\", "a'b\"c\\d", "--", "[]", "{}", "$", "%s", ":x", "?", "~!@#$%^&*()"])
-def test_notice_numbers_of_any_printable_characters_survive(database, text):
+def test_a_notice_number_may_have_any_printable_character(database, text):
     with database.writing() as conn:
         insert_rows(conn, tables.valid_offence_notice, [notice(text, atoms_flag=text)])
         found, _ = notices.list_payment_statuses(conn, [text])
@@ -62,7 +62,7 @@ def test_notice_numbers_of_any_printable_characters_survive(database, text):
 
 
 @pytest.mark.parametrize("size", [0, 1, CHUNK, CHUNK + 1, 2 * CHUNK + 3])
-def test_any_number_of_rows_is_inserted_and_updated(database, rows, size):
+def test_any_number_of_rows_can_be_inserted_and_updated(database, rows, size):
     with database.writing() as conn:
         new = ({"notice_no": f"N{i}", "emcons_flag": "Y", "cre_date": NOW, "cre_user_id": "a"} for i in range(size))
         assert insert_rows(conn, tables.cas_emcons, new) == size
@@ -72,7 +72,7 @@ def test_any_number_of_rows_is_inserted_and_updated(database, rows, size):
     }
 
 
-def test_an_upsert_updates_what_is_there_and_inserts_the_rest(database, rows):
+def test_an_upsert_updates_existing_rows_and_inserts_the_others(database, rows):
     column = tables.cas_emcons.c.emcons_flag
     with database.writing() as conn:
         upsert_values(conn, column, [("A", "1"), ("B", "1")], "CAS", NOW)
@@ -93,10 +93,10 @@ def test_a_set_of_notices_is_found_by_the_index(database, add_notice):
     add_notice("N1")
     statements = []
 
-    def remember(_conn, _cursor, statement, parameters, *_):
+    def collect(_conn, _cursor, statement, parameters, *_):
         statements.append((statement, parameters))
 
-    event.listen(database.engine, "before_cursor_execute", remember)
+    event.listen(database.engine, "before_cursor_execute", collect)
     with database.reading() as conn:
         notices.list_payment_statuses(conn, ["N1"])
         (statement, parameters) = next(s for s in statements if "json_each" in s[0])
@@ -106,20 +106,20 @@ def test_a_set_of_notices_is_found_by_the_index(database, add_notice):
 
 
 class SqlServer:
-    """As much of a connection to SQL Server as a statement needs to be built; what runs there is another issue's."""
+    """The part of a connection to SQL Server that building a statement needs."""
 
     dialect = mssql.dialect()
 
 
-def test_for_sql_server_a_set_is_one_typed_json_parameter():
-    asked = str(notice_set("mssql").select().compile(dialect=SqlServer.dialect))
-    assert "OPENJSON(:notice_nos) WITH (notice_no VARCHAR(50) '$')" in asked
+def test_a_set_is_one_typed_json_parameter_on_sql_server():
+    statement = str(notice_set("mssql").select().compile(dialect=SqlServer.dialect))
+    assert "OPENJSON(:notice_nos) WITH (notice_no VARCHAR(50) '$')" in statement
     columns = [tables.valid_offence_notice.c.notice_no, tables.valid_offence_notice.c.amount_payable]
     given = str(row_set(SqlServer, columns).select().compile(dialect=SqlServer.dialect))
     assert "WITH (notice_no VARCHAR(50) '$[0]', amount_payable NUMERIC(10, 2) '$[1]')" in given
 
 
-def test_for_sql_server_columns_are_datetime2_and_numeric():
+def test_times_are_datetime2_and_amounts_are_numeric_on_sql_server():
     assert Instant().compile(SqlServer.dialect) == "DATETIME2(6)"
     assert Money().compile(SqlServer.dialect) == "NUMERIC(10, 2)"
     assert bulk.CHUNK <= 10_000

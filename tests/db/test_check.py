@@ -1,4 +1,4 @@
-"""`ocms db check`, and the scripts for a DBA."""
+"""`ocms db check`, and the T-SQL scripts for a DBA."""
 
 from pathlib import Path
 
@@ -17,12 +17,12 @@ SCRIPTS = Path(__file__).parents[2] / "docs" / "sql"
 NOTICE, VIP = tables.valid_offence_notice, tables.vip_vehicle
 
 
-def test_a_migrated_database_has_all_that_is_needed(database):
+def test_a_migrated_database_has_no_differences(database):
     assert list_differences(database, "truncate") == []
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "expected"),
     [
         ("DROP TABLE ocms_court_case", "table ocms_court_case is missing, or the login may not see it"),
         (
@@ -32,17 +32,17 @@ def test_a_migrated_database_has_all_that_is_needed(database):
         ("DROP TABLE ocms_schema_version", "the schema is at none instead of 0002: run 'ocms db upgrade'"),
     ],
 )
-def test_each_difference_is_one_line(database, change, told):
+def test_each_difference_is_one_line(database, change, expected):
     if database.path is None:
-        pytest.skip("breaks the schema, which the tests on a server share")
+        pytest.skip("changes the schema, which all tests on a server share")
     with database.writing() as conn:
         conn.execute(text(change))
-    assert list_differences(database, "truncate") == [told]
+    assert list_differences(database, "truncate") == [expected]
 
 
-def test_a_table_without_an_index_on_its_key_is_told(database):
+def test_a_table_without_an_index_on_its_key_is_a_difference(database):
     if database.path is None:
-        pytest.skip("breaks the schema, which the tests on a server share")
+        pytest.skip("changes the schema, which all tests on a server share")
     with database.writing() as conn:
         conn.execute(text("CREATE TABLE other AS SELECT * FROM ocms_offence_notice_detail"))
         conn.execute(text("DROP TABLE ocms_offence_notice_detail"))
@@ -55,7 +55,7 @@ def test_a_table_without_an_index_on_its_key_is_told(database):
 
 
 @pytest.mark.parametrize(
-    ("column", "found", "told"),
+    ("column", "found", "expected"),
     [
         (NOTICE.c.notice_no, VARCHAR(10), ""),
         (NOTICE.c.notice_no, CHAR(50), "is CHAR(50), needs VARCHAR"),
@@ -82,41 +82,41 @@ def test_a_table_without_an_index_on_its_key_is_told(database):
         (tables.dayend.c.dayend_flag, CHAR(1), ""),
     ],
 )
-def test_a_column_of_another_type_is_told_where_it_does_harm(column, found, told):
+def test_a_column_type_is_a_difference_only_if_it_does_harm(column, found, expected):
     wrong = _wrong_type(column.table, column, found, "mssql")
-    assert wrong.endswith(told)
-    assert bool(wrong) is bool(told)
+    assert wrong.endswith(expected)
+    assert bool(wrong) is bool(expected)
 
 
 @pytest.mark.parametrize(
-    ("found", "told"),
+    ("found", "expected"),
     [
         ((1, 160), []),
         ((0, 160), ["READ_COMMITTED_SNAPSHOT is off"]),
         ((1, 120), ["the compatibility level is 120, and OPENJSON needs 130"]),
     ],
 )
-def test_settings_of_the_database_are_told(server_database, tds, found, told):
+def test_an_unsuitable_setting_of_the_database_is_a_difference(server_database, tds, found, expected):
     kinds = {"versioned": int, "level": int, "collation": str}
     settings = Rows(kinds, [(*found, "SQL_Latin1_General_CP1_CI_AS")])
     tds.response = lambda statement: settings if "is_read_committed" in statement.sql else Done()
     with server_database.reading() as conn:
         found = list(_settings(conn, {}))
-    assert len(found) == len(told)
-    assert all(line.startswith(start) for line, start in zip(found, told, strict=True))
+    assert len(found) == len(expected)
+    assert all(line.startswith(start) for line, start in zip(found, expected, strict=True))
 
 
-def test_a_key_of_another_collation_is_told(server_database, tds):
+def test_a_key_with_another_collation_is_a_difference(server_database, tds):
     kinds = {"versioned": int, "level": int, "collation": str}
     tds.response = lambda statement: (
         Rows(kinds, [(1, 160, "Latin1_General_CI_AS")]) if "is_read_committed" in statement.sql else Done()
     )
     with server_database.reading() as conn:
-        (told,) = _settings(conn, {NOTICE: {"notice_no": VARCHAR(50, "French_CI_AS")}})
-    assert told.startswith("column ocms_valid_offence_notice.notice_no has the collation French_CI_AS")
+        (line,) = _settings(conn, {NOTICE: {"notice_no": VARCHAR(50, "French_CI_AS")}})
+    assert line.startswith("column ocms_valid_offence_notice.notice_no has the collation French_CI_AS")
 
 
-def test_each_missing_permission_is_told(server_database, tds):
+def test_each_missing_permission_is_a_difference(server_database, tds):
     refused = {("ocms_vip_vehicle", "ALTER"), ("ocms_cas_emcons", "INSERT"), ("ocms_valid_offence_notice", "UPDATE")}
     tds.response = lambda statement: (
         Rows({"granted": int}, [(int(statement.values[:2] not in refused),)])
@@ -124,17 +124,17 @@ def test_each_missing_permission_is_told(server_database, tds):
         else Done()
     )
     with server_database.reading() as conn:
-        told = list(_permissions(conn, "truncate"))
+        found = list(_permissions(conn, "truncate"))
         assert not [line for line in _permissions(conn, "delete") if "vip" in line]
     columns = ", ".join(WRITTEN[NOTICE])
-    assert told == [
+    assert found == [
         f"the login lacks UPDATE on ocms_valid_offence_notice ({columns}): see docs/sql/grants.sql",
         "the login lacks ALTER on ocms_vip_vehicle: see docs/sql/grants.sql",
         "the login lacks INSERT on ocms_cas_emcons: see docs/sql/grants.sql",
     ]
 
 
-def test_the_command_tells_each_difference_and_fails(ocms, database):
+def test_the_command_prints_each_difference_and_fails(ocms, database):
     good = ocms("db", "check")
     assert (good.returncode, good.stderr) == (0, "")
     assert "has all that the service needs" in good.stdout
@@ -151,14 +151,14 @@ def test_the_command_tells_each_difference_and_fails(ocms, database):
     assert "run 'ocms db upgrade' first" in none.stderr
 
 
-def test_the_script_for_a_dba_is_current(ocms):
+def test_the_published_migration_script_is_current(ocms):
     done = ocms("db", "upgrade", "--sql", OCMS_DATABASE_URL="mssql+pyodbc://nobody@nowhere/none")
     assert done.returncode == 0
     assert done.stdout == migration.upgrade_script()
     assert (SCRIPTS / "upgrade.sql").read_text() == done.stdout, "run 'ocms db upgrade --sql > docs/sql/upgrade.sql'"
 
 
-def test_the_script_makes_our_tables_and_leaves_those_of_ocms_alone():
+def test_the_migration_script_creates_only_our_own_tables():
     script = migration.upgrade_script()
     for batch in script.split("\nGO\n"):
         sqlglot.parse(batch, read="tsql", error_level=sqlglot.ErrorLevel.RAISE)
@@ -172,8 +172,8 @@ def test_the_script_makes_our_tables_and_leaves_those_of_ocms_alone():
     assert "DATETIME2(6)" in script
 
 
-def test_the_grants_are_current_and_of_no_more_than_is_done():
-    assert (SCRIPTS / "grants.sql").read_text() == grant_script(), "write docs/sql/grants.sql anew from db/grants.py"
+def test_the_published_grants_are_current_and_minimal():
+    assert (SCRIPTS / "grants.sql").read_text() == grant_script(), "write docs/sql/grants.sql again from db/grants.py"
     for statement in grant_script().split(";\n"):
         sqlglot.parse(statement, read="tsql", error_level=sqlglot.ErrorLevel.RAISE)
     assert "DELETE" not in grant_script().partition("CREATE ROLE")[2]

@@ -1,4 +1,4 @@
-"""Units of work, engine options and the translation of driver errors."""
+"""Units of work, connection options, the translation of driver errors, and isolated writing."""
 
 import os
 import threading
@@ -18,7 +18,7 @@ from db.notices import list_payment_statuses
 from domain.clock import SINGAPORE
 from domain.errors import OperatorError
 
-sqlite_only = pytest.mark.skipif("OCMS_TEST_DATABASE_URL" in os.environ, reason="tests what is particular to SQLite")
+sqlite_only = pytest.mark.skipif("OCMS_TEST_DATABASE_URL" in os.environ, reason="tests behaviour of SQLite only")
 
 
 def add_flag(conn, day, flag="Y"):
@@ -31,7 +31,7 @@ def count(database):
 
 
 @sqlite_only
-def test_the_live_connection_has_the_options_that_keep_data_safe(database):
+def test_an_sqlite_connection_has_the_options_that_keep_data_safe(database):
     with database.reading() as conn:
         options = {name: conn.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "synchronous")}
         assert options == {"journal_mode": "wal", "synchronous": 2}
@@ -47,7 +47,7 @@ def test_leaving_a_unit_of_work_commits_it_and_an_exception_rolls_it_back(databa
     assert count(database) == 1
 
 
-def test_a_savepoint_fails_by_itself(database):
+def test_a_failure_in_a_savepoint_leaves_the_rest_of_the_unit_of_work(database):
     with database.writing() as conn:
         add_flag(conn, 1)
         with pytest.raises(DuplicateKeyError):
@@ -57,7 +57,7 @@ def test_a_savepoint_fails_by_itself(database):
 
 
 @sqlite_only
-def test_a_reader_sees_one_state_of_the_data(database):
+def test_a_reader_sees_one_snapshot(database):
     with database.writing() as conn:
         add_flag(conn, 1)
     with database.reading() as reader:
@@ -85,21 +85,21 @@ def test_writers_wait_for_each_other(database):
     assert sorted(flags) == ["N"] * 10 + ["Y"] * 10
 
 
-def test_a_refused_statement_is_a_database_error_of_ours(database):
+def test_a_refused_statement_raises_database_error(database):
     with pytest.raises(DatabaseError) as raised, database.writing() as conn:
         conn.execute(insert(tables.dayend).values(business_date=None, dayend_flag="Y"))
     assert not isinstance(raised.value, DatabaseUnavailableError)
 
 
 @sqlite_only
-def test_a_file_that_is_no_database_is_a_database_error(tmp_path):
+def test_a_file_that_is_not_a_database_raises_database_error(tmp_path):
     (tmp_path / "x.db").write_bytes(b"nonsense" * 1000)
     with pytest.raises(DatabaseError), connect(f"sqlite:///{tmp_path}/x.db").reading() as conn:
         conn.execute(select(tables.dayend))
 
 
 @sqlite_only
-def test_a_file_that_cannot_be_opened_is_unavailable(tmp_path):
+def test_a_file_that_cannot_be_opened_raises_database_unavailable_error(tmp_path):
     (tmp_path / "x.db").mkdir()
     with pytest.raises(DatabaseUnavailableError), connect(f"sqlite:///{tmp_path}/x.db").reading() as conn:
         conn.execute(select(tables.dayend))
@@ -113,7 +113,7 @@ def test_a_file_that_cannot_be_opened_is_unavailable(tmp_path):
         ("sqlite://", "OCMS_DATABASE_URL must name a file"),
     ],
 )
-def test_a_wrong_url_is_told_in_one_line(url, text):
+def test_a_wrong_url_is_reported_in_one_line(url, text):
     with pytest.raises(OperatorError) as raised:
         connect(url)
     assert str(raised.value).startswith(text)
@@ -121,7 +121,7 @@ def test_a_wrong_url_is_told_in_one_line(url, text):
 
 
 @sqlite_only
-def test_a_database_that_is_not_migrated_is_told_with_what_to_do(tmp_path):
+def test_a_database_without_a_current_schema_is_reported_with_what_to_do(tmp_path):
     with pytest.raises(OperatorError, match=r"there is no database .*/new.db: run 'ocms db upgrade' first"):
         schema.require_current(connect(f"sqlite:///{tmp_path}/new.db"))
     (tmp_path / "new.db").touch()
@@ -130,7 +130,7 @@ def test_a_database_that_is_not_migrated_is_told_with_what_to_do(tmp_path):
 
 
 @sqlite_only
-def test_only_migrating_makes_a_file(tmp_path):
+def test_only_a_migration_creates_the_database_file(tmp_path):
     database = connect(f"sqlite:///{tmp_path}/deep/new%25.db")
     with pytest.raises(DatabaseUnavailableError), database.reading() as conn:
         conn.execute(select(tables.dayend))
@@ -156,7 +156,7 @@ def test_migrating_again_changes_nothing(database):
 
 
 @pytest.mark.parametrize("bad", [set(), {0}, {6}, {2, 3}, set(range(7))])
-def test_writing_isolated_leaves_out_only_what_cannot_be_written(database, bad):
+def test_isolated_writing_leaves_out_only_the_bad_items(database, bad):
     calls = []
 
     def write(conn, items):
@@ -170,7 +170,7 @@ def test_writing_isolated_leaves_out_only_what_cannot_be_written(database, bad):
     assert (len(calls) == 1) is not bool(bad)
 
 
-def test_an_unavailable_database_is_not_asked_again_for_each_item(database):
+def test_isolated_writing_stops_if_the_database_is_unavailable(database):
     calls = []
 
     def write(conn, items):
@@ -182,7 +182,7 @@ def test_an_unavailable_database_is_not_asked_again_for_each_item(database):
     assert calls == [100]
 
 
-def test_a_fault_in_more_than_single_items_is_not_searched_for_long(database):
+def test_isolated_writing_stops_bisecting_if_every_item_fails(database):
     calls = []
 
     def write(conn, items):

@@ -1,4 +1,4 @@
-"""What is tried again on SQL Server and what is not, and what becomes of a unit of work that loses its connection."""
+"""Retries on SQL Server: which errors are transient, lost connections, and writers that insert the same key."""
 
 from contextlib import nullcontext
 from datetime import UTC, date, datetime
@@ -28,26 +28,26 @@ def selects(tds):
     return len([sql for sql in tds.statements if sql.startswith("SELECT")])
 
 
-def failing_once(failure, response=Done()):  # noqa: B008  # it holds no state
-    """Fail at the first SELECT, then response well."""
+def failing_once(failure, response=Done()):  # noqa: B008  # Done has no state
+    """Return responses of a server that fails at the first SELECT only."""
     failures = iter([failure])
     return lambda statement: next(failures, response) if statement.sql.startswith("SELECT") else Done()
 
 
 @pytest.mark.parametrize("number", sorted(TRANSIENT))
-def test_what_passes_is_tried_again_from_the_start_of_the_unit_of_work(server_database, tds, number):
+def test_a_transient_error_repeats_the_whole_unit_of_work(server_database, tds, number):
     tds.response = failing_once(Refusal(number), Rows({"notice_no": str}))
     assert read(server_database) == {}
     assert selects(tds) == 2
 
 
-def test_a_broken_connection_is_replaced_and_the_unit_of_work_done_again(server_database, tds):
+def test_a_broken_connection_is_replaced_and_the_unit_of_work_repeated(server_database, tds):
     tds.response = failing_once(DROP, Rows({"notice_no": str}))
     assert read(server_database) == {}
     assert len(tds.logins) == 2
 
 
-def test_a_connection_that_broke_while_it_was_idle_is_never_used(server_database, tds):
+def test_a_connection_that_broke_while_idle_is_replaced_before_use(server_database, tds):
     tds.response = lambda statement: Rows({"notice_no": str}) if statement.sql.startswith("SELECT") else Done()
     read(server_database)
     tds.break_connections()
@@ -56,7 +56,7 @@ def test_a_connection_that_broke_while_it_was_idle_is_never_used(server_database
 
 
 @pytest.mark.parametrize("when", ["before a statement", "before the commit"])
-def test_a_connection_that_breaks_within_a_unit_of_work_leaves_it_undone_and_tried_again(server_database, tds, when):
+def test_a_connection_that_breaks_within_a_unit_of_work_rolls_it_back_and_repeats_it(server_database, tds, when):
     tds.response = lambda statement: Rows({"notice_no": str}) if statement.sql.startswith("SELECT") else Done()
     attempts = []
 
@@ -73,7 +73,7 @@ def test_a_connection_that_breaks_within_a_unit_of_work_leaves_it_undone_and_tri
     assert tds.statements.count("COMMIT") == 1
 
 
-def test_attempts_end(server_database, tds):
+def test_retries_end_after_the_last_attempt(server_database, tds):
     tds.response = lambda statement: Refusal(1205, "deadlock") if statement.sql.startswith("SELECT") else Done()
     with pytest.raises(DatabaseUnavailableError, match="deadlock"):
         read(server_database)
@@ -81,7 +81,7 @@ def test_attempts_end(server_database, tds):
 
 
 @pytest.mark.parametrize("number", [102, 207, 208, 229, 245, 515, 547, 1222, 8152, 9002])
-def test_what_does_not_pass_is_never_tried_again(server_database, tds, number):
+def test_a_permanent_error_is_never_retried(server_database, tds, number):
     tds.response = lambda statement: Refusal(number) if statement.sql.startswith("SELECT") else Done()
     with pytest.raises(DatabaseError):
         server_database.read(dayend.get_dayend_flag, date(2026, 6, 30))
@@ -89,7 +89,7 @@ def test_what_does_not_pass_is_never_tried_again(server_database, tds, number):
 
 
 @pytest.mark.parametrize("number", [229, 208, 1222])
-def test_where_the_record_cannot_be_read_the_notices_still_are(server_database, tds, logs, number):
+def test_notices_are_read_even_if_the_record_cannot_be_read(server_database, tds, logs, number):
     names = [column.name for column in notices.PAYMENT_STATUS]
     notice = Rows(dict.fromkeys(names, str), [("N1", *[None] * (len(names) - 1))])
 
@@ -105,7 +105,7 @@ def test_where_the_record_cannot_be_read_the_notices_still_are(server_database, 
 
 
 def ending_the_transaction(updates):
-    """Response each UPDATE with the next of `updates`; there is no savepoint to return to."""
+    """Return responses of a server that has lost its savepoints; each UPDATE gets the next of `updates`."""
 
     def response(statement):
         if statement.sql.startswith("UPDATE"):
@@ -117,8 +117,8 @@ def ending_the_transaction(updates):
     return response
 
 
-def test_a_deadlock_in_a_savepoint_starts_the_whole_unit_of_work_again(server_database, tds):
-    """SQL Server has rolled the transaction back, so that there is no savepoint to return to."""
+def test_a_deadlock_in_a_savepoint_repeats_the_whole_unit_of_work(server_database, tds):
+    """SQL Server rolls back the whole transaction of a deadlock victim, and with it the savepoint."""
     tds.response = ending_the_transaction(iter([Refusal(1205, "deadlock"), Done(1)]))
     upsert(server_database)
     assert [sql[:6] for sql in tds.statements if sql[:6] in ("UPDATE", "INSERT", "COMMIT")] == [
@@ -129,7 +129,7 @@ def test_a_deadlock_in_a_savepoint_starts_the_whole_unit_of_work_again(server_da
     ]
 
 
-def test_a_deadlock_in_a_savepoint_that_stays_is_503(server_database, tds):
+def test_a_lasting_deadlock_in_a_savepoint_raises_database_unavailable_error(server_database, tds):
     tds.response = ending_the_transaction(repeat(Refusal(1205, "deadlock")))
     with pytest.raises(DatabaseUnavailableError, match="deadlock"):
         upsert(server_database)
@@ -137,7 +137,7 @@ def test_a_deadlock_in_a_savepoint_that_stays_is_503(server_database, tds):
 
 
 @pytest.mark.parametrize("number", [596, 701, 976, 978, 983, 1105, 1222, 3906, 6005, 9002])
-def test_a_server_that_cannot_work_is_unavailable_and_a_moved_one_is_connected_anew(server_database, tds, number):
+def test_an_unavailable_server_is_an_error_and_a_moved_one_gets_a_new_connection(server_database, tds, number):
     tds.response = failing_once(Refusal(number, "not now"), Rows({"notice_no": str}))
     for refused in (True, False):
         with pytest.raises(DatabaseUnavailableError, match="not now") if refused else nullcontext():
@@ -145,8 +145,8 @@ def test_a_server_that_cannot_work_is_unavailable_and_a_moved_one_is_connected_a
     assert len(tds.logins) == (2 if number in MOVED else 1)
 
 
-def test_a_detail_that_another_program_has_inserted_meanwhile_is_updated(server_database, tds):
-    """The row was not there when it was looked for, and is when it is inserted: it is looked for again."""
+def test_a_detail_row_that_another_writer_inserts_first_is_updated(server_database, tds):
+    """The row is missing when it is read, and exists when it is inserted. Then it is read again."""
     inserted = []
 
     def response(statement):
@@ -165,15 +165,15 @@ def test_a_detail_that_another_program_has_inserted_meanwhile_is_updated(server_
     assert update.values[-1] == '[["N1","NEW"]]'
 
 
-def test_a_transaction_that_is_gone_for_good_is_not_tried_again(server_database, tds):
+def test_a_lost_transaction_is_not_retried_after_a_permanent_error(server_database, tds):
     tds.response = ending_the_transaction(repeat(Refusal(245, "conversion failed")))
     with pytest.raises(TransactionLostError, match="conversion failed"):
         upsert(server_database)
     assert len([sql for sql in tds.statements if sql.startswith("UPDATE")]) == 1
 
 
-def test_a_duplicate_key_means_that_the_other_one_was_first(server_database, tds):
-    """Another replica has inserted the same notice meanwhile: its row is found, and there is nothing left to do."""
+def test_a_row_that_another_writer_inserts_first_is_read_again(server_database, tds):
+    """Another replica inserts the same notice. Its row has the value already, so no statement is left to run."""
     inserted = []
 
     def response(statement):
@@ -194,7 +194,7 @@ def test_a_duplicate_key_means_that_the_other_one_was_first(server_database, tds
     ]
 
 
-def test_a_duplicate_key_that_stays_is_an_error_of_that_notice_only(server_database, tds):
+def test_a_lasting_duplicate_key_fails_only_its_own_notice(server_database, tds):
     def response(statement):
         if statement.sql.startswith("INSERT") and '"N2"' in statement.values[-1]:
             return Refusal(2627, "duplicate", 14)

@@ -1,6 +1,6 @@
-"""Each statement for SQL Server, as both drivers send it, is the one that was reviewed in tests/db/approved/.
+"""Each statement for SQL Server, as both drivers send it, equals the approved text in tests/db/approved/.
 
-A file that is missing is written and the test fails once, so that it is looked at: delete a file to renew it.
+To renew a file, delete it. The test then writes it and fails once, so that the new text is reviewed.
 """
 
 import inspect
@@ -82,7 +82,7 @@ CASES = {
 
 
 def response(statement):
-    """What a server might response."""
+    """Return a typical result for a statement."""
     sql = statement.sql
     if "sp_getapplock" in sql:
         return Rows({"granted": int}, [(0,)])
@@ -101,7 +101,7 @@ def has_flag(statement):
 
 
 def written(sent):
-    """The statements as a script, each with the types of its parameters before it."""
+    """Return the statements as a script. The types of the parameters are comments before each statement."""
     parts = []
     for statement in sent:
         types = [f"-- @P{i} {kind}\n" for i, kind in enumerate(statement.types, 1)]
@@ -110,12 +110,12 @@ def written(sent):
 
 
 def work_of(sent):
-    """Without what opens a connection and what the pool does at its end, in which the drivers differ."""
+    """Leave out the begin and end of a connection, in which the drivers differ."""
     return [s for s in sent if s.sql not in ("BEGIN TRANSACTION", "ROLLBACK")]
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_statement_is_the_one_that_was_reviewed(server_database, tds, case):
+def test_each_statement_equals_its_approved_text(server_database, tds, case):
     tds.response = has_flag if case.endswith("_again") else response
     CASES[case](server_database)
     found = written(work_of(tds.sent))
@@ -127,7 +127,7 @@ def test_a_statement_is_the_one_that_was_reviewed(server_database, tds, case):
     assert found == file.read_text()
 
 
-def test_every_function_of_the_aggregates_was_reviewed():
+def test_every_function_with_sql_has_an_approved_text():
     modules = (cas_emcons, court_cases, dayend, job_runs, notices, sample_data, vip_vehicles)
     functions = {
         f"{module.__name__.removeprefix('db.')}.{name}"
@@ -136,13 +136,13 @@ def test_every_function_of_the_aggregates_was_reviewed():
         if function.__module__ == module.__name__ and not name.startswith("_")
         if next(iter(inspect.signature(function).parameters), None) == "conn"
     }
-    before = ("create_vip_staging", "stage_vip_vehicles", "count_repeated_vip_vehicles", "compare_vip_vehicles")
-    assert functions <= {*CASES, *(f"vip_vehicles.{name}" for name in before)}  # of which the replacement is the end
+    staging = ("create_vip_staging", "stage_vip_vehicles", "count_repeated_vip_vehicles", "compare_vip_vehicles")
+    assert functions <= {*CASES, *(f"vip_vehicles.{name}" for name in staging)}  # approved with replace_vip_vehicles
     assert {file.stem for file in APPROVED.glob("*.sql")} == set(CASES)
 
 
 @pytest.mark.parametrize("file", sorted(APPROVED.glob("*.sql")), ids=lambda file: file.stem)
-def test_a_statement_is_t_sql(file):
+def test_each_approved_statement_is_valid_t_sql(file):
     for statement in file.read_text().split(";\n"):
         first = " ".join(line for line in statement.splitlines() if not line.startswith("--"))
         if first.startswith(("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "CREATE", "DROP")):
@@ -152,7 +152,7 @@ def test_a_statement_is_t_sql(file):
                 assert not aggregate.find(exp.Select), f"error 130 of SQL Server: {aggregate.sql()}"
 
 
-def test_no_text_is_sent_as_nvarchar_but_json():
+def test_only_json_is_sent_as_nvarchar():
     kinds = {
         line
         for file in APPROVED.glob("*.sql")
@@ -162,18 +162,18 @@ def test_no_text_is_sent_as_nvarchar_but_json():
     assert {line.partition(" ")[2].partition(" ")[2] for line in kinds} == {"NVARCHAR(max)"}
 
 
-def test_the_set_of_notices_of_any_size_is_one_parameter(server_database, tds):
+def test_a_set_of_notices_of_any_size_is_one_parameter(server_database, tds):
     tds.response = response
-    asked = [f"N{i:010}" for i in range(10_000)]
-    server_database.read(notices.list_payment_statuses, asked)
-    server_database.read(notices.list_payment_statuses, asked[:1])
+    notice_nos = [f"N{i:010}" for i in range(10_000)]
+    server_database.read(notices.list_payment_statuses, notice_nos)
+    server_database.read(notices.list_payment_statuses, notice_nos[:1])
     large, small = work_of(tds.sent)
     assert large.sql == small.sql
     assert large.types == small.types == ("NVARCHAR(max)",)
-    assert large.values == ('["' + '","'.join(asked) + '"]',)
+    assert large.values == ('["' + '","'.join(notice_nos) + '"]',)
 
 
-def test_a_schema_of_the_url_is_named_in_each_statement_but_for_temporary_tables(server_url, tds):
+def test_the_schema_of_the_url_is_in_each_statement_except_for_temporary_tables(server_url, tds):
     tds.response = response
     database = connect(f"{server_url}&schema=court")
     replace_vip_vehicles(database)

@@ -1,4 +1,4 @@
-"""The new tables, column by column as the source document says (section 3)."""
+"""The new tables have the columns of section 3 of the source document."""
 
 import pytest
 from sqlalchemy.dialects import mssql
@@ -12,9 +12,8 @@ AUDIT = {
     "upd_user_id": ("VARCHAR(50)", True),
 }
 
-
 EXACT = " COLLATE Latin1_General_BIN2"
-"""What tells upper from lower case in the keys of our own tables on SQL Server."""
+"""The case-sensitive collation of the keys of our own tables on SQL Server."""
 
 
 def described(table):
@@ -26,7 +25,7 @@ def keys(table):
 
 
 @pytest.mark.source("3.2", "Table ocms_vip_vehicle")
-def test_vip_vehicle():
+def test_the_vip_vehicle_table_has_the_documented_columns():
     assert keys(tables.vip_vehicle) == ["vip_vehicle"]
     assert described(tables.vip_vehicle) == {
         "vip_vehicle": ("VARCHAR(255)" + EXACT, False),
@@ -38,7 +37,7 @@ def test_vip_vehicle():
 
 
 @pytest.mark.source("3.3", "Table ocms_cas_emcons")
-def test_cas_emcons():
+def test_the_emcons_table_has_the_documented_columns():
     assert keys(tables.cas_emcons) == ["notice_no"]
     assert described(tables.cas_emcons) == {
         "notice_no": ("VARCHAR(50)" + EXACT, False),
@@ -48,7 +47,7 @@ def test_cas_emcons():
 
 
 @pytest.mark.source("3.4", "Table ocms_court_case")
-def test_court_case():
+def test_the_court_case_table_has_the_documented_columns():
     assert keys(tables.court_case) == ["notice_no"]
     assert described(tables.court_case) == {
         "notice_no": ("VARCHAR(50)" + EXACT, False),

@@ -1,4 +1,4 @@
-"""The rules, as plain functions."""
+"""The business rules and the clock."""
 
 from datetime import UTC, datetime, time
 
@@ -9,7 +9,7 @@ from domain.errors import DayendNotReachedError
 from domain.rules import in_window, is_emcons, is_fully_paid, is_ps_wwp, page, repeated, require_dayend
 
 
-def test_an_instant_is_read_with_its_offset():
+def test_a_time_is_parsed_with_its_offset():
     assert parse_instant("2026-06-30T15:15:00Z") == datetime(2026, 6, 30, 23, 15, tzinfo=SINGAPORE)
     assert parse_instant("2026-06-30T15:15:00Z").isoformat() == "2026-06-30T23:15:00+08:00"
 
@@ -17,7 +17,7 @@ def test_an_instant_is_read_with_its_offset():
 @pytest.mark.parametrize(
     "text", ["", "2026-06-30", "2026-06-30T15:15:00", "2026-13-01T00:00:00Z", "9999-12-31T23:59:59-01:00", "now"]
 )
-def test_what_is_no_instant_or_cannot_be_stored_is_refused(text):
+def test_a_text_that_is_not_a_storable_time_is_refused(text):
     with pytest.raises(ValueError, match=r"offset|not a date-time"):
         parse_instant(text)
 
@@ -26,37 +26,37 @@ def test_what_is_no_instant_or_cannot_be_stored_is_refused(text):
     ("flag", "expected"),
     [("Y", True), ("1", True), ("EMCONS", True), (None, False), ("", False), (" ", False), ("N", False)],
 )
-def test_emcons(flag, expected):
+def test_a_notice_is_emcons_unless_its_flag_is_empty_or_n(flag, expected):
     assert is_emcons({"emcons_flag": flag}) is expected
 
 
-def test_fully_paid():
+def test_only_the_status_fp_means_fully_paid():
     assert [is_fully_paid({"payment_status": status}) for status in ("FP", "PP", None)] == [True, False, False]
 
 
-def test_ps_wwp():
+def test_ps_wwp_needs_both_the_suspension_and_the_reason():
     assert is_ps_wwp({"suspension_type": "PS", "epr_reason_of_suspension": "WWP"})
     assert not is_ps_wwp({"suspension_type": "TS", "epr_reason_of_suspension": "WWP"})
     assert not is_ps_wwp({"suspension_type": "PS", "epr_reason_of_suspension": "APP"})
 
 
-def test_repeated():
+def test_repeated_returns_values_that_occur_more_than_once():
     assert repeated("abcab") == {"a", "b"}
     assert repeated([]) == set()
 
 
-def test_a_page():
+def test_a_page_has_its_items_and_the_total():
     assert page("abcd", 1, 2) == {"total": 4, "limit": 2, "skip": 1, "data": ["b", "c"]}
     assert page("abcd", 1, None) == {"total": 4, "limit": 4, "skip": 1, "data": ["b", "c", "d"]}
     assert page("", 0, None) == {"total": 0, "limit": 0, "skip": 0, "data": []}
 
 
-def test_the_business_date_is_the_one_of_singapore():
+def test_the_business_date_is_that_of_singapore():
     assert business_date(datetime(2026, 6, 30, 15, 59, tzinfo=UTC)).isoformat() == "2026-06-30"
     assert business_date(datetime(2026, 6, 30, 16, 0, tzinfo=UTC)).isoformat() == "2026-07-01"
 
 
-def test_dayend_needs_the_flag_and_the_time():
+def test_updates_need_the_dayend_flag_and_the_window():
     now = datetime(2026, 6, 30, 14, 30, tzinfo=UTC)
     window = (time(22), time(23))
     require_dayend("Y", now, None)
@@ -78,6 +78,6 @@ def test_dayend_needs_the_flag_and_the_time():
         ("02:00", ("22:00", "02:00"), False),
     ],
 )
-def test_a_window(moment, window, inside):
+def test_a_window_includes_its_start_excludes_its_end_and_may_pass_midnight(moment, window, inside):
     times = window and tuple(map(time.fromisoformat, window))
     assert in_window(time.fromisoformat(moment), times) is inside

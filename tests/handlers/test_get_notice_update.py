@@ -1,4 +1,4 @@
-"""API 4 (section 2.2 of the source document)."""
+"""API 4, getNoticeUpdate (section 2.2 of the source document)."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -14,7 +14,7 @@ DUE = datetime(2026, 7, 31, 15, 59, 59, tzinfo=UTC)
 
 @pytest.mark.source("2.2", "Success: the request is received from PLUS")
 @pytest.mark.source("2.2", "Success: the requested details are returned")
-def test_each_requested_notice_is_answered_with_its_details(plus, add_notice):
+def test_the_response_has_the_details_of_each_requested_notice(plus, add_notice):
     add_notice("N003", amount_payable=Decimal("305.05"), payment_allowance_flag="Y", court_payment_due_date=DUE)
     add_notice("N004", payment_allowance_flag="N")
     response = plus.call("getNoticeUpdate", {"notice_nos": ["N004", "N003", "N004"]})
@@ -42,7 +42,7 @@ def test_each_requested_notice_is_answered_with_its_details(plus, add_notice):
 
 @pytest.mark.source("2.2", "PS-WWP Condition Not Met")
 @pytest.mark.parametrize(
-    ("suspension", "reason", "told"),
+    ("suspension", "reason", "shown"),
     [
         ("PS", "WWP", True),
         ("TS", "WWP", False),
@@ -52,10 +52,10 @@ def test_each_requested_notice_is_answered_with_its_details(plus, add_notice):
         ("ps", "wwp", False),
     ],
 )
-def test_suspension_and_reason_are_told_of_a_ps_wwp_notice_only(plus, add_notice, suspension, reason, told):
+def test_only_a_ps_wwp_notice_has_suspension_and_reason(plus, add_notice, suspension, reason, shown):
     add_notice("N1", suspension_type=suspension, epr_reason_of_suspension=reason)
     (item,) = plus.call("getNoticeUpdate", {"notice_nos": ["N1"]}).json()["data"]
-    if told:
+    if shown:
         assert (item["suspension_type"], item["epr_reason_of_suspension"]) == ("PS", "WWP")
     else:
         assert not {"suspension_type", "epr_reason_of_suspension"} & item.keys()
@@ -92,7 +92,7 @@ def test_a_new_due_date_replaces_the_recorded_one(plus, add_notice, row_of, data
 
 @pytest.mark.source("2.2", "Database Error")
 @pytest.mark.parametrize("failure", ["row", "table"])
-def test_when_the_court_case_cannot_be_recorded_the_response_is_still_sent(
+def test_the_response_is_sent_even_if_the_court_case_cannot_be_recorded(
     plus, add_notice, rows, refuse_writes, drop_table, logs, failure
 ):
     add_notice("C1", court_payment_due_date=DUE)
@@ -124,7 +124,7 @@ def test_an_unknown_notice_fails_the_call_and_nothing_is_written(plus, add_notic
     assert rows(tables.court_case) == []
 
 
-def test_paging_cuts_out_a_part_and_total_counts_all(plus, add_notice):
+def test_a_page_has_a_part_of_the_items_and_the_total_of_all(plus, add_notice):
     for notice_no in ("A", "B", "C"):
         add_notice(notice_no)
     page = plus.call("getNoticeUpdate", {"notice_nos": ["A", "B", "C"]}, skip=1, limit=1).json()
@@ -139,25 +139,25 @@ def test_a_page_does_not_hide_an_unknown_notice(plus, add_notice):
 
 @pytest.mark.parametrize("value", [-1, 10001, "two"])
 @pytest.mark.parametrize("name", ["skip", "limit"])
-def test_a_page_that_is_not_as_the_contract_says_is_named(plus, name, value):
+def test_an_invalid_paging_parameter_is_named(plus, name, value):
     response = plus.call("getNoticeUpdate", {"notice_nos": ["A"]}, **{name: value})
     assert response.status_code == 400
     assert [fault["field"] for fault in response.json()["data"]["errors"]] == [name]
 
 
-def test_an_amount_that_ocms_does_not_hold_is_null(plus, add_notice):
+def test_an_unknown_amount_is_null(plus, add_notice):
     add_notice("A", amount_payable=None)
     (item,) = plus.call("getNoticeUpdate", {"notice_nos": ["A"]}).json()["data"]
     assert item["amount_payable"] is None
 
 
-def test_the_filter_of_api_1_is_unknown_here(plus):
+def test_the_filter_parameter_of_api_1_is_refused(plus):
     response = plus.call("getNoticeUpdate", {"notice_nos": ["A"]}, filter="FP")
     assert response.json()["data"]["errors"] == [{"field": "filter", "message": "unknown parameter"}]
 
 
 @pytest.mark.source("2.2", "General Server Error OCMS-5000")
-def test_a_failure_of_the_database_tells_no_detail(plus, drop_table):
+def test_a_database_failure_shows_no_internal_detail(plus, drop_table):
     drop_table(tables.offence_notice_detail)
     response = plus.call("getNoticeUpdate", {"notice_nos": ["N1"]})
     assert response.status_code == 500

@@ -1,4 +1,4 @@
-"""API 1 (section 1.2 of the source document)."""
+"""API 1, getPaymentStatus (section 1.2 of the source document)."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -21,7 +21,7 @@ def numbers(response):
 
 @pytest.mark.source("1.2", "Success: CAS receives a success response")
 @pytest.mark.source("1.2", "Success: the requested details are returned")
-def test_each_requested_notice_is_answered_with_its_details(cas, add_notice):
+def test_the_response_has_the_details_of_each_requested_notice(cas, add_notice):
     add_notice(
         "N001",
         last_processing_stage="CRT",
@@ -59,14 +59,14 @@ def test_each_requested_notice_is_answered_with_its_details(cas, add_notice):
     }
 
 
-def test_amounts_leave_exactly_as_they_are_stored(cas, add_notice):
+def test_amounts_are_sent_exactly_as_they_are_stored(cas, add_notice):
     add_notice("N001", amount_payable=Decimal("99999999.99"), amount_paid=Decimal("70.00"))
     text = cas.call("getPaymentStatus", {"notice_nos": ["N001"]}).text
     assert '"amount_payable":99999999.99,' in text
     assert '"amount_paid":70.00,' in text
 
 
-def test_answers_come_in_the_order_of_the_request_and_once_each(cas, add_notice):
+def test_items_are_in_request_order_and_each_notice_is_there_once(cas, add_notice):
     for notice_no in ("A", "B", "C"):
         add_notice(notice_no)
     response = cas.call("getPaymentStatus", {"notice_nos": ["C", "A", "X", "C", "B", "A"]})
@@ -80,7 +80,7 @@ def test_notice_numbers_are_compared_exactly(cas, add_notice):
     assert ["error" in item for item in data] == [True, False, True]
 
 
-def test_a_notice_without_a_detail_row_is_answered(cas, add_notice):
+def test_a_notice_without_a_detail_row_has_null_details(cas, add_notice):
     add_notice("N1", detail=False)
     (item,) = cas.call("getPaymentStatus", {"notice_nos": ["N1"]}).json()["data"]
     assert item["emcons_flag"] is None
@@ -88,7 +88,7 @@ def test_a_notice_without_a_detail_row_is_answered(cas, add_notice):
 
 
 @pytest.mark.source("1.2", "Invalid Notice Number")
-def test_an_unknown_notice_is_marked_logged_and_holds_up_no_other(cas, add_notice, logs):
+def test_an_unknown_notice_is_marked_and_logged_and_the_others_are_returned(cas, add_notice, logs):
     add_notice("N1")
     data = cas.call("getPaymentStatus", {"notice_nos": ["X1", "N1"]}).json()["data"]
     assert data[0] == {"notice_no": "X1", "error": NOT_FOUND}
@@ -114,13 +114,13 @@ def test_an_emcons_notice_is_recorded_with_its_caller(cas, add_notice, rows, clo
 
 
 @pytest.mark.parametrize("flag", [None, "N"])
-def test_a_notice_whose_flag_is_not_set_is_no_emcons_notice(cas, add_notice, rows, flag):
+def test_a_notice_without_the_flag_is_not_recorded(cas, add_notice, rows, flag):
     add_notice("N1", emcons_flag=flag)
     cas.call("getPaymentStatus", {"notice_nos": ["N1"]})
     assert rows(tables.cas_emcons) == []
 
 
-def test_asking_again_changes_nothing_unless_the_flag_has_changed(cas, add_notice, row_of, database, clock):
+def test_a_repeated_request_changes_the_record_only_if_the_flag_has_changed(cas, add_notice, row_of, database, clock):
     add_notice("E1", emcons_flag="Y")
     created = clock.now.astimezone(SINGAPORE)
     for _ in range(2):
@@ -136,7 +136,7 @@ def test_asking_again_changes_nothing_unless_the_flag_has_changed(cas, add_notic
 
 
 @pytest.mark.source("1.2", "Database Error")
-def test_a_notice_that_cannot_be_recorded_is_marked_logged_and_holds_up_no_other(
+def test_a_notice_that_cannot_be_recorded_is_marked_and_logged_and_the_others_are_recorded(
     cas, add_notice, rows, refuse_writes, logs
 ):
     for notice_no in ("E1", "E2", "E3", "E4", "E5"):
@@ -149,7 +149,7 @@ def test_a_notice_that_cannot_be_recorded_is_marked_logged_and_holds_up_no_other
     assert [line["notice_no"] for line in logs("not_recorded")] == ["E3"]
 
 
-def test_without_the_table_of_emcons_notices_the_response_is_still_sent(cas, add_notice, drop_table):
+def test_the_response_is_sent_even_if_the_emcons_table_is_missing(cas, add_notice, drop_table):
     add_notice("E1", emcons_flag="Y")
     add_notice("N1")
     drop_table(tables.cas_emcons)
@@ -168,7 +168,7 @@ def test_without_the_table_of_emcons_notices_the_response_is_still_sent(cas, add
         ({"limit": 10000}, ["A", "B", "C", "X"], 10000),
     ],
 )
-def test_paging_cuts_out_a_part_and_total_counts_all(cas, add_notice, query, expected, limit):
+def test_a_page_has_a_part_of_the_items_and_the_total_of_all(cas, add_notice, query, expected, limit):
     for notice_no in ("A", "B", "C"):
         add_notice(notice_no)
     response = cas.call("getPaymentStatus", {"notice_nos": ["A", "B", "C", "X"]}, **query)
@@ -182,7 +182,7 @@ def test_paging_cuts_out_a_part_and_total_counts_all(cas, add_notice, query, exp
     [("FP", ["P", "X"]), ("EMCONS", ["E", "X"]), (["FP", "EMCONS"], ["P", "E", "X"])],
 )
 @pytest.mark.source("1.2", "Process Request: FP and EMCONS notices are filtered")
-def test_a_filter_leaves_only_paid_or_emcons_notices_and_those_that_do_not_exist(cas, add_notice, names, expected):
+def test_a_filter_keeps_matching_notices_and_unknown_ones(cas, add_notice, names, expected):
     add_notice("P", payment_status="FP")
     add_notice("E", emcons_flag="Y")
     add_notice("O", payment_status="PP")
@@ -191,20 +191,20 @@ def test_a_filter_leaves_only_paid_or_emcons_notices_and_those_that_do_not_exist
     assert response.json()["total"] == len(expected)
 
 
-def test_an_emcons_notice_is_recorded_when_it_is_answered_not_before(cas, add_notice, rows):
+def test_only_emcons_notices_on_the_returned_page_are_recorded(cas, add_notice, rows):
     add_notice("E1", emcons_flag="Y")
     add_notice("E2", emcons_flag="Y")
     cas.call("getPaymentStatus", {"notice_nos": ["E1", "E2"]}, skip=1)
     assert [row["notice_no"] for row in rows(tables.cas_emcons)] == ["E2"]
 
 
-def test_ten_thousand_notices_are_answered_in_one_call(cas, add_notice):
+def test_one_request_may_have_ten_thousand_notices(cas, add_notice):
     add_notice("N9999")
-    asked = [f"N{number}" for number in range(10_000)]
-    response = cas.call("getPaymentStatus", {"notice_nos": asked})
-    assert numbers(response) == asked
+    notice_nos = [f"N{number}" for number in range(10_000)]
+    response = cas.call("getPaymentStatus", {"notice_nos": notice_nos})
+    assert numbers(response) == notice_nos
     assert "error" not in response.json()["data"][-1]
-    assert cas.call("getPaymentStatus", {"notice_nos": [*asked, "N10000"]}).status_code == 400
+    assert cas.call("getPaymentStatus", {"notice_nos": [*notice_nos, "N10000"]}).status_code == 400
 
 
 @pytest.mark.source("1.2", "Bad Request OCMS-4000")
@@ -224,7 +224,7 @@ def test_ten_thousand_notices_are_answered_in_one_call(cas, add_notice):
         (None, ""),
     ],
 )
-def test_a_request_that_is_not_as_the_contract_says_names_the_field(cas, body, field):
+def test_an_invalid_field_of_the_request_is_named(cas, body, field):
     response = cas.post("/v1/getPaymentStatus", content=msgspec.json.encode(body))
     assert response.status_code == 400
     data = response.json()["data"]
@@ -252,14 +252,14 @@ def test_a_request_that_is_not_as_the_contract_says_names_the_field(cas, body, f
         ("%ff=1", "\N{REPLACEMENT CHARACTER}"),
     ],
 )
-def test_a_query_parameter_that_is_not_as_the_contract_says_is_named(cas, query, field):
+def test_an_invalid_query_parameter_is_named(cas, query, field):
     response = cas.post(f"/v1/getPaymentStatus?{query}", json={"notice_nos": ["N1"]})
     assert response.status_code == 400
     assert [fault["field"] for fault in response.json()["data"]["errors"]] == [field]
 
 
 @pytest.mark.source("1.2", "General Server Error OCMS-5000")
-def test_a_failure_of_the_database_tells_no_detail(cas, drop_table):
+def test_a_database_failure_shows_no_internal_detail(cas, drop_table):
     drop_table(tables.valid_offence_notice)
     response = cas.call("getPaymentStatus", {"notice_nos": ["N1"]})
     assert response.status_code == 500

@@ -1,4 +1,4 @@
-"""API 2 (section 1.3 of the source document)."""
+"""API 2, updateCourtNotices (section 1.3 of the source document)."""
 
 from datetime import date, datetime
 from decimal import Decimal
@@ -61,7 +61,7 @@ def test_a_good_batch_updates_every_field_of_every_notice(cas, add_notice, row_o
     assert row_of(tables.offence_notice_detail, "N2")["upd_date"] is None
 
 
-def test_an_absent_field_stays_and_null_clears(cas, add_notice, row_of):
+def test_an_absent_field_is_kept_and_null_clears_a_field(cas, add_notice, row_of):
     add_notice("N1", suspension_type="TS", atoms_flag="Y", last_processing_date=datetime(2026, 5, 1, tzinfo=SINGAPORE))
     assert send(cas, {"notice_no": "N1", "suspension_type": None, "last_processing_date": None}).status_code == 200
     stored = row_of(tables.valid_offence_notice, "N1")
@@ -69,7 +69,7 @@ def test_an_absent_field_stays_and_null_clears(cas, add_notice, row_of):
 
 
 @pytest.mark.parametrize("text", ["0.01", "99999999.99", "70", "70.0", "7e1", "70.00", "0", "4.35", "1.1E2"])
-def test_amounts_are_stored_exactly_however_they_are_written(cas, add_notice, row_of, text):
+def test_an_amount_in_any_notation_is_stored_exactly(cas, add_notice, row_of, text):
     add_notice("N1", amount_payable=Decimal("1.00"))
     response = cas.post("/v1/updateCourtNotices", content=f'[{{"notice_no":"N1","amount_payable":{text}}}]')
     assert response.status_code == 200, response.text
@@ -86,13 +86,13 @@ def test_amounts_are_stored_exactly_however_they_are_written(cas, add_notice, ro
         ("0001-01-01T08:00:00+08:00", datetime(1, 1, 1, 8, tzinfo=SINGAPORE)),
     ],
 )
-def test_dates_are_taken_with_any_offset(cas, add_notice, row_of, text, local):
+def test_a_time_with_any_offset_is_accepted(cas, add_notice, row_of, text, local):
     add_notice("N1")
     assert send(cas, {"notice_no": "N1", "last_processing_date": text}).status_code == 200
     assert row_of(tables.valid_offence_notice, "N1")["last_processing_date"] == local
 
 
-def test_a_notice_without_a_detail_row_gets_one_when_the_record_needs_it(cas, add_notice, row_of, rows):
+def test_a_missing_detail_row_is_inserted_if_the_record_needs_it(cas, add_notice, row_of, rows):
     add_notice("N1", detail=False)
     add_notice("N2", detail=False)
     assert send(cas, {"notice_no": "N1", "payment_allowance": "Y"}, {"notice_no": "N2", "atoms_flag": "Y"}).is_success
@@ -101,7 +101,7 @@ def test_a_notice_without_a_detail_row_gets_one_when_the_record_needs_it(cas, ad
     assert len(rows(tables.offence_notice_detail)) == 1
 
 
-def test_sending_a_batch_again_changes_nothing_more(cas, add_notice, rows, clock):
+def test_a_repeated_batch_changes_nothing(cas, add_notice, rows, clock):
     add_notice("N1")
     batch = [{"notice_no": "N1", "atoms_flag": "Y", "amount_payable": 10, "payment_allowance": "N"}]
     assert send(cas, *batch).json() == SUCCESS
@@ -167,7 +167,7 @@ def test_a_bad_record_never_fails_the_batch(cas, add_notice, row_of):
         ({"a/b~c": 1}, "/a~1b~0c"),
     ],
 )
-def test_a_record_that_is_not_as_the_contract_says_names_the_field(cas, add_notice, rows, change, field):
+def test_an_invalid_field_of_a_record_is_named(cas, add_notice, rows, change, field):
     add_notice("N1")
     before = rows(tables.valid_offence_notice)
     response = send(cas, {"notice_no": "N1", **change})
@@ -178,13 +178,13 @@ def test_a_record_that_is_not_as_the_contract_says_names_the_field(cas, add_noti
     assert rows(tables.valid_offence_notice) == before
 
 
-def test_a_negative_zero_is_a_zero(cas, add_notice, row_of):
+def test_a_negative_zero_is_stored_as_zero(cas, add_notice, row_of):
     add_notice("N1", amount_payable=Decimal("5.00"))
     cas.post("/v1/updateCourtNotices", content=b'[{"notice_no":"N1","amount_payable":-0.0}]')
     assert str(row_of(tables.valid_offence_notice, "N1")["amount_payable"]) == "0.00"
 
 
-def test_when_every_record_fails_the_response_is_422(cas, add_notice):
+def test_the_response_is_422_if_every_record_fails(cas, add_notice):
     add_notice("N1")
     response = send(cas, {"notice_no": "N1"}, {"atoms_flag": "Y"}, {"notice_no": "X1", "atoms_flag": "Y"})
     assert response.status_code == 422
@@ -224,13 +224,13 @@ def test_before_dayend_nothing_is_written(cas, add_notice, rows, database, flag)
     assert rows(tables.valid_offence_notice) == before
 
 
-def test_before_dayend_a_bad_batch_is_told_to_come_later_as_well(cas, database):
+def test_before_dayend_an_invalid_batch_gets_the_same_response(cas, database):
     with database.writing() as conn:
         set_dayend_flag(conn, TODAY, "N")
     assert send(cas, {"notice_no": "N1"}).status_code == 409
 
 
-def test_the_business_date_is_the_one_of_singapore(cas, add_notice, clock):
+def test_the_business_date_is_that_of_singapore(cas, add_notice, clock):
     add_notice("N1")
     clock.move(hours=2)  # 16:30 on 30 June in London, half past midnight on 1 July in Singapore
     assert send(cas, {"notice_no": "N1", "atoms_flag": "Y"}).status_code == 409
@@ -256,7 +256,7 @@ def test_outside_its_window_a_batch_is_refused(callers, add_notice, window, stat
 @pytest.mark.parametrize(
     "body", [{}, [], "N1", 1, None, {"notice_no": "N1", "atoms_flag": "Y"}, [1, "N1"], [[{"notice_no": "N1"}]]]
 )
-def test_a_body_that_is_no_array_of_objects_is_a_bad_request(cas, body):
+def test_a_body_that_is_not_an_array_of_objects_is_a_bad_request(cas, body):
     response = cas.post("/v1/updateCourtNotices", content=msgspec.json.encode(body))
     assert response.status_code == 400
     assert response.json()["data"]["appCode"] == "OCMS-4000"

@@ -1,4 +1,4 @@
-"""API 2 (section 1.3 of the source document): records beyond any sense, and a database that refuses."""
+"""API 2, updateCourtNotices: extreme records, full batches, and failures of the database (section 1.3)."""
 
 import pytest
 from fixtures.batches import failures, send
@@ -31,7 +31,7 @@ def nested(depth):
         b'"N1"',
     ],
 )
-def test_no_record_is_so_bad_that_it_fails_the_batch(cas, add_notice, row_of, bad):
+def test_an_extreme_record_never_fails_the_batch(cas, add_notice, row_of, bad):
     add_notice("N1")
     good = b'{"notice_no":"N1","atoms_flag":"Y"}'
     response = cas.post("/v1/updateCourtNotices", content=b"[" + bad + b"," + good + b"]")
@@ -42,16 +42,16 @@ def test_no_record_is_so_bad_that_it_fails_the_batch(cas, add_notice, row_of, ba
 
 
 @pytest.mark.parametrize("number", [b"1e-9999", b"1e9999", b"9" * 700, b"0." + b"3" * 700])
-def test_numbers_beyond_any_sense_take_no_time(cas, number):
-    """Checked digit by digit, a batch of them once kept all callers waiting for minutes."""
+def test_extreme_numbers_are_validated_quickly(cas, number):
+    """Validation that expands each digit would block all callers for minutes."""
     record = b'{"notice_no":"N1","amount_payable":' + number + b"}"
     response = cas.post("/v1/updateCourtNotices", content=b"[" + b",".join([record] * 10_000) + b"]", timeout=20)
     assert len(response.json()["data"]["failed"]) == 10_000
 
 
-def test_when_the_database_ends_the_transaction_nothing_is_reported_as_written(cas, add_notice, rows, database):
+def test_nothing_is_reported_as_written_if_the_database_ends_the_transaction(cas, add_notice, rows, database):
     if database.path is None:
-        pytest.skip("the triggers below are SQLite's")
+        pytest.skip("the triggers are written for SQLite")
     for notice_no in ("N0", "N1", "N2", "N3"):
         add_notice(notice_no)
     before = rows(tables.valid_offence_notice)
@@ -66,9 +66,9 @@ def test_when_the_database_ends_the_transaction_nothing_is_reported_as_written(c
     assert rows(tables.valid_offence_notice) == before
 
 
-def test_a_fault_in_every_record_is_given_up_soon(cas, add_notice, database):
+def test_a_failure_of_every_record_but_one_still_writes_that_one(cas, add_notice, database):
     if database.path is None:
-        pytest.skip("the trigger below is SQLite's")
+        pytest.skip("the trigger is written for SQLite")
     add_notice("N0")
     with database.writing() as conn:
         for number in range(1, 2000):
@@ -86,7 +86,7 @@ def test_a_fault_in_every_record_is_given_up_soon(cas, add_notice, database):
     assert {f["appCode"] for f in response.json()["data"]["failed"]} == {"OCMS-5000"}
 
 
-def test_a_record_that_cannot_be_written_leaves_the_others_written(cas, add_notice, row_of, refuse_writes, logs):
+def test_the_other_records_are_written_if_one_cannot_be_written(cas, add_notice, row_of, refuse_writes, logs):
     for notice_no in ("N1", "N2", "N3", "N4"):
         add_notice(notice_no)
     refuse_writes(tables.offence_notice_detail, "N3")
@@ -98,11 +98,11 @@ def test_a_record_that_cannot_be_written_leaves_the_others_written(cas, add_noti
     assert response.json()["data"]["failed"][0]["message"] == BROKEN
     assert response.json()["data"]["succeeded"] == ["N1", "N2", "N4"]
     flags = {n: row_of(tables.valid_offence_notice, n)["atoms_flag"] for n in ("N1", "N2", "N3", "N4")}
-    assert flags == {"N1": "Y", "N2": "Y", "N3": None, "N4": "Y"}, "a record is written whole or not at all"
+    assert flags == {"N1": "Y", "N2": "Y", "N3": None, "N4": "Y"}, "a record must be written completely or not at all"
     assert [line["notice_no"] for line in logs("not_updated")] == ["N3"]
 
 
-def test_ten_thousand_records_are_taken_in_one_call_and_no_more(cas, add_notice):
+def test_a_batch_may_have_ten_thousand_records_and_no_more(cas, add_notice):
     add_notice("N1")
     batch = [{"notice_no": f"N{number}", "atoms_flag": "Y"} for number in range(10_000)]
     response = send(cas, *batch)
@@ -113,7 +113,7 @@ def test_ten_thousand_records_are_taken_in_one_call_and_no_more(cas, add_notice)
 
 
 @pytest.mark.source("1.3", "General Server Error OCMS-5000")
-def test_a_failure_of_the_database_tells_no_detail(cas, drop_table):
+def test_a_database_failure_shows_no_internal_detail(cas, drop_table):
     drop_table(tables.dayend)
     response = send(cas, {"notice_no": "N1", "atoms_flag": "Y"})
     assert response.status_code == 500
