@@ -7,9 +7,13 @@ import sys
 import tomllib
 from pathlib import Path
 
+import grimp
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from contract.document import Contract
+from handlers import module_name
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -38,6 +42,13 @@ def test_a_module_without_a_place_fails_the_check(tmp_path):
     result = subprocess.run(lint, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert result.returncode == 1
     assert "new_module" in result.stdout
+
+
+def test_no_operation_uses_another_one():
+    operations = {f"handlers.{module_name(operation_id)}" for operation_id in Contract.load("ocms").operations}
+    graph = grimp.build_graph("handlers")
+    for module in operations:
+        assert not operations & graph.find_modules_directly_imported_by(module), module
 
 
 @pytest.mark.parametrize(
