@@ -1,6 +1,7 @@
 """The fixtures, by concern: see tests/fixtures/."""
 
 pytest_plugins = [
+    "fixtures.alone",
     "fixtures.coverage",
     "fixtures.settings",
     "fixtures.logs",

@@ -137,7 +137,7 @@ def test_each_missing_permission_is_a_difference(server_database, tds):
 def test_the_command_prints_each_difference_and_fails(ocms, database):
     good = ocms("db", "check")
     assert (good.returncode, good.stderr) == (0, "")
-    assert "has all that the service needs" in good.stdout
+    assert "has everything that the service needs" in good.stdout
     if database.path is None:
         return
     with database.writing() as conn:

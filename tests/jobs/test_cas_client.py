@@ -120,7 +120,7 @@ async def trickle(scope, receive, send):
         await anyio.sleep(0.02)
 
 
-def test_an_response_that_never_ends_is_given_up_at_the_deadline(fetch):
+def test_a_response_that_never_ends_is_given_up_at_the_deadline(fetch):
     with pytest.raises(DeadlineError, match=r"CAS took longer than 0\.3 seconds in all \(OCMS_CAS_DEADLINE\)"):
         fetch(trickle, cas_deadline=0.3, cas_timeout=5)
 
@@ -185,7 +185,7 @@ def reset(connection):
     ],
 )
 @pytest.mark.parametrize("end", [lambda _: None, reset], ids=["closed", "reset"])
-def test_an_response_that_ends_in_the_middle_is_cut_off_and_tried_again(fetch_from, logs, rest, end):
+def test_a_response_that_ends_in_the_middle_is_cut_off_and_tried_again(fetch_from, logs, rest, end):
     def cut(connection):
         connection.sendall(HEAD + rest)
         time.sleep(0.05)
@@ -211,7 +211,7 @@ def test_a_break_of_the_secure_connection_is_no_matter_of_certificates(make_sett
     assert len(logs("stamina.retry_scheduled")) == 1
 
 
-def test_an_response_that_is_too_large_is_given_up(fetch):
+def test_a_response_that_is_too_large_is_given_up(fetch):
     with pytest.raises(TooLargeError, match=r"larger than 40 bytes \(OCMS_CAS_MAX_BYTES\)"):
         fetch(FakeCas((200, [VEHICLE])), cas_max_bytes=40)
     assert fetch(FakeCas((200, [VEHICLE])), cas_max_bytes=100) == [VEHICLE]

@@ -175,10 +175,11 @@ def test_the_operations_page_knows_every_reason_and_every_fault():
     page = (Path(__file__).parents[3] / "docs" / "operations" / "vip-refresh.md").read_text()
     named = {getattr(error, "reason", "http-STATUS") for error in every(RefreshError)}
     reasons = named | {DATABASE, UNEXPECTED, STOPPED, KILLED, MISSED}
-    assert {name for names in re.findall(r"^### (.+)$", page, re.MULTILINE) for name in names.split(", ")} == reasons
-    told = dict(re.findall(r"^\| (`.+`) \| `(.+)` \|$", page, re.MULTILINE))
-    assert {name for names in told for name in re.findall(r"`(.+?)`", names)} >= {*Fault} - {Fault.NONE}
-    assert {*told.values(), "http-STATUS"} - {"http-500"} <= reasons
+    described = re.findall(r"^- (`.+?`): ", page, re.MULTILINE)
+    assert {name for names in described for name in re.findall(r"`(.+?)`", names)} == reasons
+    reason_of_fault = dict(re.findall(r"^\| (`.+`) \| `(.+)` \|$", page, re.MULTILINE))
+    assert {name for names in reason_of_fault for name in re.findall(r"`(.+?)`", names)} >= {*Fault} - {Fault.NONE}
+    assert {*reason_of_fault.values(), "http-STATUS"} - {"http-500"} <= reasons
 
 
 def every(kind):
