@@ -69,7 +69,7 @@ def check_updates(client: httpx2.Client, database: str) -> None:
 
 
 def check_batches(client: httpx2.Client, database: str) -> None:
-    """Require of API 2 that all good, some bad and all bad records are told apart, and written or not."""
+    """Require of API 2 that all good, some bad and all bad records are distinguished, and written or not."""
     good = {"notice_no": numbers(1)[0], "amount_payable": 12.5, "payment_allowance": "Y"}
     require(call(client, "updateCourtNotices", [good])[0], 200)
     batch = [

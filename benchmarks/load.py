@@ -21,7 +21,7 @@ class Load(NamedTuple):
     rate: float
     """Calls per second."""
     p99: float
-    """Seconds within which 99 of 100 calls were answered."""
+    """The response time in seconds that 99 % of the calls did not exceed."""
 
 
 def require_wrk() -> None:
@@ -37,10 +37,13 @@ def load(port: int, operation: str, bodies: list[Any], connections: int, seconds
         script.write_text(_script(operation, bodies))
         options = ["--threads", "1", "--connections", str(connections), "--duration", f"{seconds}s", "--latency"]
         command = ["wrk", *options, "--timeout", "30s", "--script", script, f"http://127.0.0.1:{port}/v1/{operation}"]
-        told = subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603
-    if "Non-2xx" in told or "Socket errors" in told:
-        raise RuntimeError(told)
-    (rate,), ((p99, unit),) = re.findall(r"Requests/sec:\s+([\d.]+)", told), re.findall(r"99%\s+([\d.]+)(\w+)", told)
+        output = subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603
+    if "Non-2xx" in output or "Socket errors" in output:
+        raise RuntimeError(output)
+    (rate,), ((p99, unit),) = (
+        re.findall(r"Requests/sec:\s+([\d.]+)", output),
+        re.findall(r"99%\s+([\d.]+)(\w+)", output),
+    )
     return Load(float(rate), float(p99) * _UNITS[unit])
 
 

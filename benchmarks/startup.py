@@ -20,10 +20,10 @@ def measure(folder: Path) -> list[Ratio]:
     """Return the seconds of `ocms serve` to its first response and of `ocms --help`, as shares of their limits."""
     database = fill(folder / "startup.db", 10)
     serve = statistics.median(_serve(database) for _ in range(ROUNDS))
-    told = statistics.median(_help() for _ in range(ROUNDS))
+    shown = statistics.median(_help() for _ in range(ROUNDS))
     return [
         Ratio("ocms serve to its first response", f"{SERVE_SECONDS} seconds", serve, SERVE_SECONDS, at_most=1),
-        Ratio("ocms --help", f"{HELP_SECONDS} seconds", told, HELP_SECONDS, at_most=1),
+        Ratio("ocms --help", f"{HELP_SECONDS} seconds", shown, HELP_SECONDS, at_most=1),
     ]
 
 

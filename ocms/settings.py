@@ -140,8 +140,6 @@ class Settings(BaseSettings):
     """Time limit for serving a request, in seconds. Then it gets a 503."""
     body_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0
     """Time limit for sending a request, and for a pause in reading a response, in seconds."""
-    max_body_bytes: Annotated[int | None, Field(ge=1)] = None
-    """Maximum size of a request body, if it is to be lower than the contract's."""
     tls_cert_file: str | None = None
     """Certificate chain of the API, in PEM form. If empty, the API uses plain HTTP."""
     tls_key_file: str | None = None

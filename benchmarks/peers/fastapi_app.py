@@ -39,7 +39,7 @@ class Coded(BaseModel):
 
 
 class PaymentStatus(BaseModel):
-    """What CAS is told of a notice."""
+    """A notice in the response to CAS."""
 
     notice_no: str
     last_processing_stage: str | None = None
@@ -57,7 +57,7 @@ class PaymentStatus(BaseModel):
 
 
 class NoticeUpdate(BaseModel):
-    """What PLUS is told of a notice."""
+    """A notice in the response to PLUS."""
 
     notice_no: str
     amount_payable: Amount = None
@@ -255,7 +255,7 @@ def update_court_notices(batch: list[Any], user: Annotated[str, Depends(caller("
         for name, value in record.model_dump(exclude_unset=True, exclude={"notice_no"}).items():
             column = {"payment_allowance": "payment_allowance_flag"}.get(name, name)
             if isinstance(value, Decimal):
-                value = str(value.quantize(Decimal("0.01")))  # noqa: PLW2901  # as it is stored
+                value = str(value.quantize(Decimal("0.01")))  # noqa: PLW2901  # the stored form
             if isinstance(value, datetime):
                 value = value.astimezone(SINGAPORE).replace(tzinfo=None)  # noqa: PLW2901  # the same
             owner = notice if hasattr(notice, column) else detail

@@ -33,11 +33,10 @@ class QueryValidator:
 
 
 class BodyValidator:
-    """Reads, parses and validates the body. `max_body_bytes` can lower the contract's limit."""
+    """Reads, parses and validates the body."""
 
-    def __init__(self, contract: Contract, max_body_bytes: int | None, *, encoding: str, **_: Any) -> None:
+    def __init__(self, contract: Contract, *, encoding: str, **_: Any) -> None:
         self._contract = contract
-        self._max_body_bytes = max_body_bytes
         self._encoding = encoding
 
     async def wrap_receive(self, receive: Receive, *, scope: Scope) -> tuple[Receive, Scope]:
@@ -51,7 +50,6 @@ class BodyValidator:
         return receive, scope
 
     async def _read(self, receive: Receive, scope: Scope, max_bytes: int) -> bytes:
-        max_bytes = min(max_bytes, self._max_body_bytes or max_bytes)
         state = request_state(scope)
         chunks, size, more = [], 0, True
         while more:

@@ -57,7 +57,7 @@ def contract_app(
         security_map=credentials.handlers(),
         validator_map={
             "parameter": partial(QueryValidator, contract),
-            "body": {MEDIA_TYPE: partial(BodyValidator, contract, settings.max_body_bytes)},
+            "body": {MEDIA_TYPE: partial(BodyValidator, contract)},
             "response": {MEDIA_TYPE: partial(ResponseValidator, contract)},
         },
         validate_responses=settings.validate_responses,

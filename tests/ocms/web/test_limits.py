@@ -68,13 +68,6 @@ def test_what_is_being_written_is_finished_before_anything_is_answered(connect_t
     assert connection.response().status == 409  # the truth, and no time-out
 
 
-def test_a_body_can_be_limited_further_than_by_the_contract(connect_to):
-    connection = connect_to(max_body_bytes=30)()
-    assert connection.send(request(b'{"notice_nos": ["N1"]}')).response().status == 200
-    response = connection.send(request(b'{"notice_nos": ["N1234567890"]}')).response()
-    assert (response.status, response.code) == (413, "OCMS-4000")
-
-
 @each_operation
 def test_a_body_that_does_not_arrive_in_time_is_408(clients_of, operation):
     body = good_bytes(operation)
