@@ -10,6 +10,7 @@ TYPES := contract/types.py
 TOOLS := node_modules/.installed
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --custom-compile-command "make lock"
+UPGRADE := --upgrade
 export REDOCLY_TELEMETRY := off
 
 help: ## list the targets
@@ -83,9 +84,9 @@ format: $(INSTALLED) ## put the code into its form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-lock: $(INSTALLED) ## resolve the newest versions into the two locks
-	$(LOCK) --upgrade pyproject.toml --output-file requirements.lock
-	$(LOCK) --upgrade --constraint requirements.lock --extra verify --group dev pyproject.toml \
+lock: $(INSTALLED) ## resolve the newest versions into the two locks; with UPGRADE= keep the present versions
+	$(LOCK) $(UPGRADE) pyproject.toml --output-file requirements.lock
+	$(LOCK) $(UPGRADE) --constraint requirements.lock --all-extras --group dev pyproject.toml \
 		--output-file requirements-dev.lock
 
 clean: ## remove the virtual environment and the demo's data

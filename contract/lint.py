@@ -3,13 +3,18 @@
 from collections.abc import Iterator
 from typing import Any
 
-from openapi_spec_validator import OpenAPIV30SpecValidator
-
 from contract.document import MEDIA_TYPE, Contract
+from domain.errors import OperatorError
 
 
 def problems(contract: Contract) -> Iterator[str]:
-    """Yield each problem of a contract as one line."""
+    """Yield each problem of a contract as one line. Raises OperatorError if openapi-spec-validator is not installed."""
+    try:
+        from openapi_spec_validator import OpenAPIV30SpecValidator  # noqa: PLC0415  # an extra
+    except ModuleNotFoundError:
+        raise OperatorError(
+            "openapi-spec-validator is not installed: install the extra, pip install 'ocms-integration[verify]'"
+        ) from None
     for error in OpenAPIV30SpecValidator(contract.document).iter_errors():
         yield f"{'/'.join(map(str, error.absolute_path))}: {error.message}"
     for place, schema, example in examples(contract):

@@ -1,6 +1,5 @@
-"""The project's own configuration: its rooms and its locks."""
+"""The project's own configuration: its rooms."""
 
-import re
 import shutil
 import subprocess
 import sys
@@ -8,9 +7,6 @@ import tomllib
 from pathlib import Path
 
 import grimp
-import pytest
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
 
 from contract.document import Contract
 from handlers import module_name
@@ -18,12 +14,6 @@ from handlers import module_name
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 ROOMS = sorted(path.parent.name for path in ROOT.glob("*/__init__.py") if path.parent.name != "benchmarks")
-
-
-def pins(name):
-    """The pinned version of each package in a lock."""
-    found = re.findall(r"^([A-Za-z0-9._-]+)==([^ ;\\]+)", (ROOT / name).read_text(), re.MULTILINE)
-    return {canonicalize_name(package): version for package, version in found}
 
 
 def test_each_package_at_the_top_is_a_room():
@@ -49,31 +39,3 @@ def test_no_operation_uses_another_one():
     graph = grimp.build_graph("handlers")
     for module in operations:
         assert not operations & graph.find_modules_directly_imported_by(module), module
-
-
-@pytest.mark.parametrize(
-    ("lock", "wanted"),
-    [
-        ("requirements.lock", PROJECT["project"]["dependencies"]),
-        (
-            "requirements-dev.lock",
-            [
-                *PROJECT["project"]["dependencies"],
-                *PROJECT["project"]["optional-dependencies"]["verify"],
-                *PROJECT["dependency-groups"]["dev"],
-            ],
-        ),
-    ],
-)
-def test_a_lock_pins_each_dependency_with_hashes_and_without_an_address(lock, wanted):
-    pinned, text = pins(lock), (ROOT / lock).read_text()
-    for requirement in map(Requirement, wanted):
-        assert requirement.specifier.contains(pinned[canonicalize_name(requirement.name)]), requirement
-    assert text.count("--hash=sha256:") >= len(pinned)
-    assert "://" not in text
-
-
-def test_the_locks_agree_and_production_has_no_test_tool():
-    production, development = pins("requirements.lock"), pins("requirements-dev.lock")
-    assert production.items() <= development.items()
-    assert not {"schemathesis", "pytest", "hypothesis", "graphql-core"} & production.keys()
