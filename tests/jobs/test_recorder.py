@@ -4,7 +4,7 @@ import pytest
 from fixtures.recorder import BAD, DUE, JOB, Process, fail, failing, last_run, titles
 
 from db.job_lock import job_lock
-from db.job_runs import insert_run, list_runs
+from db.job_runs import finish_run, insert_run, list_runs
 from domain.errors import JobRunningError
 from jobs.recorder import JobFailedError
 
@@ -64,24 +64,27 @@ def test_who_waited_for_the_lock_sees_that_the_due_time_is_done(database, clock,
         assert len(list_runs(conn, 9)) == 1
 
 
-def test_a_failure_is_recorded_before_another_process_can_start(new_recorder, succeed, database, webhook):
-    """Else it would see a run that goes on and that nobody holds, and would do it again."""
-
-    class WatchedError(Exception):
-        def __str__(self):  # it is asked for while the failure is recorded, and for the log after that
-            outcomes.append(attempt())
-            return "watched"
+def test_a_failure_is_recorded_before_another_process_can_start(database, clock, new_recorder, succeed, webhook):
+    """Otherwise the other process would find an open run that nobody holds, and would repeat it."""
+    attempts = []
 
     def attempt():
         try:
             return new_recorder().run(succeed, due=DUE)
         except JobRunningError:
-            return "held up"
+            return "locked"
 
-    outcomes = []
-    fail(new_recorder(), WatchedError(), due=DUE)
-    assert outcomes[0] == "held up"
-    assert set(outcomes[1:]) == {None}
+    class Watched(type(database)):
+        """A database on which another process tries to start at the moment when a failure is recorded."""
+
+        def write(self, work, *args, **options):
+            if work is finish_run:
+                attempts.append(attempt())
+            return super().write(work, *args, **options)
+
+    fail(Process(Watched(database.engine, database.path), clock, [webhook.url]), due=DUE)
+    assert attempts == ["locked"]
+    assert attempt() is None, "the failure has settled the due time"
     assert last_run(database)["outcome"] == "failed"
     assert titles(webhook) == [BAD]
 
