@@ -89,7 +89,7 @@ def test_a_bad_response_leaves_the_old_list(refresh, mock_cas, old_list, rows, d
     assert_refused(refresh, url, reason, old_list=old_list, rows=rows, database=database, webhook=webhook, logs=logs)
 
 
-def test_a_wrong_key_is_told_as_the_status_of_cas(refresh, mock_cas, old_list, rows):
+def test_a_wrong_key_is_reported_as_the_status_of_cas(refresh, mock_cas, old_list, rows):
     with pytest.raises(RefreshError, match="HTTP status 401"):
         refresh(mock_cas(), cas_api_key="wrong")
     assert rows(tables.vip_vehicle) == old_list
