@@ -12,6 +12,7 @@ pytest_plugins = [
     "fixtures.contracts",
     "fixtures.sockets",
     "fixtures.refreshing",
+    "fixtures.vip_lists",
     "fixtures.recorder",
     "fixtures.alerts",
     "fixtures.commands",

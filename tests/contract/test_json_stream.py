@@ -39,12 +39,12 @@ def test_a_long_list_comes_in_parts(separators, indent):
 
 
 @pytest.mark.parametrize("text", [b"{}", b'{"data": [{"a": 1}]}', b"null", b'"x"', b"12"])
-def test_another_value_is_no_list(text):
+def test_another_value_is_not_a_list(text):
     with pytest.raises(NoListError):
         parsed(text, 3)
 
 
-def test_a_long_value_that_is_no_list_is_told_as_one():
+def test_a_long_value_that_is_not_a_list_is_reported_as_such():
     with pytest.raises(NoListError):
         parsed(b'{"data": [' + b'{"a": 1},' * 200_000, 2**16)
 
@@ -77,7 +77,7 @@ def test_a_text_that_ends_in_the_middle_is_truncated(text):
     ids=lambda text: text[:24],
 )
 @pytest.mark.parametrize("size", [7, 10_000])
-def test_what_is_no_json_is_refused(text, size):
+def test_a_text_that_is_not_json_is_refused(text, size):
     with pytest.raises(ValueError, match=r"not JSON|text is empty") as raised:
         parsed(text, size)
     assert type(raised.value) is ValueError

@@ -26,7 +26,7 @@ def test_a_broken_database_is_a_failure_of_ours(clients_of, operation, drop_tabl
 
 
 @each_operation
-def test_a_database_that_is_away_is_told_with_the_time_to_wait(clients_of, operation, database):
+def test_an_unreachable_database_is_503_with_retry_after(clients_of, operation, database):
     elsewhere = {}
     if database.path:
         database.path.unlink()

@@ -120,7 +120,7 @@ def test_a_log_that_nobody_reads_any_more_costs_no_call(start, database, seeded,
     process.stderr = None
 
 
-def test_a_clock_that_jumps_back_holds_calls_to_the_day_that_it_tells(callers, add_notice, database, clock):
+def test_a_clock_that_is_set_back_applies_the_day_end_of_its_own_date(callers, add_notice, database, clock):
     add_notice("N1")
     with database.writing() as conn:
         set_dayend_flag(conn, business_date(clock.now), "Y")

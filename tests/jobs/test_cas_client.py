@@ -99,7 +99,7 @@ def test_a_list_that_is_not_as_the_contract_says_is_refused(fetch, response, rea
         fetch(FakeCas((200, response)))
 
 
-def test_it_is_told_how_many_records_are_wrong_and_what_of_the_first_three(fetch):
+def test_the_error_counts_the_invalid_records_and_describes_the_first_three(fetch):
     wrong = [VEHICLE | {"vip_vehicle": f"V{i}", "status": None} for i in range(30)]
     with pytest.raises(InvalidListError) as raised:
         fetch(FakeCas((200, [VEHICLE, *wrong])))
@@ -197,13 +197,13 @@ def test_a_response_that_ends_in_the_middle_is_cut_off_and_tried_again(fetch_fro
 
 
 @pytest.mark.parametrize("end", [lambda _: None, reset], ids=["closed", "reset"])
-def test_a_connection_that_breaks_before_the_response_is_no_response_that_was_cut(fetch_from, logs, end):
+def test_a_connection_that_breaks_before_the_response_is_unreachable(fetch_from, logs, end):
     with pytest.raises(CasUnreachableError, match="CAS cannot be reached"):
         fetch_from(end, cas_attempts=2)
     assert len(logs("stamina.retry_scheduled")) == 1
 
 
-def test_a_break_of_the_secure_connection_is_no_matter_of_certificates(make_settings, logs):
+def test_a_broken_tls_connection_is_not_a_certificate_error(make_settings, logs):
     with raw_cas(lambda _: None) as url:
         client = cas_client(make_settings(cas_url=url.replace("http", "https"), cas_attempts=2))
         with pytest.raises(CasUnreachableError):

@@ -103,7 +103,7 @@ def test_without_the_certificate_that_cas_asks_for_there_is_no_list(fetch, secur
         ),
     ],
 )
-def test_a_file_that_cannot_be_used_is_told_at_the_start(make_settings, authority, tmp_path, files, text):
+def test_a_file_that_cannot_be_used_stops_the_start(make_settings, authority, tmp_path, files, text):
     (tmp_path / "empty.pem").touch()
     ours = authority.issue_cert("ocms.test")
     ours.cert_chain_pems[0].write_to_path(tmp_path / "ocms.crt")

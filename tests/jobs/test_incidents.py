@@ -10,7 +10,7 @@ from jobs.failures import InvalidListError
 from jobs.recorder import JobFailedError
 
 
-def test_an_incident_is_told_once_and_its_end_once(new_recorder, succeed, webhook, clock):
+def test_an_incident_sends_one_alert_and_its_end_another(new_recorder, succeed, webhook, clock):
     for _ in range(3):
         fail(new_recorder())
         clock.move(days=1)
@@ -23,7 +23,7 @@ def test_an_incident_is_told_once_and_its_end_once(new_recorder, succeed, webhoo
     assert titles(webhook) == [BAD, GOOD, BAD]
 
 
-def test_another_reason_in_the_same_incident_is_told_as_well(recorder, webhook):
+def test_another_reason_in_an_incident_sends_another_alert(recorder, webhook):
     fail(recorder)
     fail(recorder, InvalidListError("the list is wrong"))
     fail(recorder)
@@ -72,7 +72,7 @@ def test_an_alert_that_nobody_took_is_sent_again_each_hour(new_recorder, webhook
     assert titles(webhook) == [BAD]
 
 
-def test_the_end_of_an_incident_that_nobody_took_is_told_again(new_recorder, succeed, webhook):
+def test_an_end_that_no_channel_accepted_is_sent_again(new_recorder, succeed, webhook):
     fail(new_recorder())
     new_recorder(NOWHERE).run(succeed)
     assert titles(webhook) == [BAD]
@@ -81,13 +81,13 @@ def test_the_end_of_an_incident_that_nobody_took_is_told_again(new_recorder, suc
     assert titles(webhook) == [BAD, GOOD]
 
 
-def test_an_incident_that_nobody_was_told_of_has_no_end_to_tell(new_recorder, succeed, webhook):
+def test_an_incident_without_an_accepted_alert_sends_none_at_its_end(new_recorder, succeed, webhook):
     fail(new_recorder(NOWHERE))
     new_recorder().run(succeed)
     assert titles(webhook) == []
 
 
-def test_a_missed_run_is_told_once_when_25_hours_have_passed(new_recorder, recorder, succeed, webhook, clock, database):
+def test_a_missed_run_sends_one_alert_after_25_hours(new_recorder, recorder, succeed, webhook, clock, database):
     recorder.run(succeed)
     clock.move(hours=24, minutes=59)
     recorder.check(DUE)
@@ -154,7 +154,7 @@ def test_the_day_has_no_missed_run_when_a_run_by_hand_has_succeeded(recorder, ne
     assert webhook.alerts == []
 
 
-def test_a_database_that_cannot_be_written_is_told_once_by_a_process(recorder, database, webhook, succeed, logs):
+def test_a_database_that_cannot_be_written_sends_one_alert_per_process(recorder, database, webhook, succeed, logs):
     if database.path is None:
         pytest.skip("only SQLite has one lock for all writers")
     other = sqlite3.connect(database.path, isolation_level=None)
@@ -169,7 +169,7 @@ def test_a_database_that_cannot_be_written_is_told_once_by_a_process(recorder, d
     assert titles(webhook) == [BAD, GOOD]
 
 
-def test_a_job_that_another_process_made_good_is_told_by_who_raised_the_alarm(
+def test_a_recovery_by_another_process_is_announced_by_the_process_that_sent_the_alert(
     recorder, new_recorder, database, webhook, succeed, clock
 ):
     """What could not be recorded, only the process that told it knows."""

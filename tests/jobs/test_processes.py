@@ -139,7 +139,7 @@ def started_in_the_middle(start, database, mock_cas, *command):
         (f"jobs run {NAME}", signal.SIGINT, 130),
     ],
 )
-def test_a_refresh_that_is_told_to_stop_does_within_five_seconds(start, database, mock_cas, command, number, code):
+def test_a_refresh_that_gets_a_signal_stops_within_five_seconds(start, database, mock_cas, command, number, code):
     with database.writing() as conn:
         seed_vehicles(conn, vehicles(4))
     old = content(database)

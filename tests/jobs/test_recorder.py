@@ -4,12 +4,12 @@ import pytest
 from fixtures.recorder import BAD, DUE, JOB, Process, fail, failing, last_run, titles
 
 from db.job_lock import job_lock
-from db.job_runs import insert_run, list_runs
+from db.job_runs import finish_run, insert_run, list_runs
 from domain.errors import JobRunningError
 from jobs.recorder import JobFailedError
 
 
-def test_the_record_says_how_a_run_ended_and_that_it_was_told(recorder, database, clock, succeed):
+def test_the_record_says_how_a_run_ended_and_when_its_alert_was_sent(recorder, database, clock, succeed):
     fail(recorder, due=DUE)
     run = last_run(database)
     told = {"outcome": "failed", "reason": "empty", "detail": "the list is empty", "due": DUE, "alerted": clock.now}
@@ -20,7 +20,7 @@ def test_the_record_says_how_a_run_ended_and_that_it_was_told(recorder, database
     assert last_run(database) == last_run(database) | {"outcome": "succeeded", "reason": None, "rows": 1, "added": 1}
 
 
-def test_what_nobody_foresaw_is_critical_and_told(recorder, webhook, logs, database):
+def test_an_unexpected_error_is_critical_and_sends_an_alert(recorder, webhook, logs, database):
     with pytest.raises(JobFailedError, match="refresh-vip-vehicles has failed: division by zero"):
         recorder.run(failing(ZeroDivisionError("division by zero")))
     (line,) = logs("job_failed")
@@ -45,7 +45,9 @@ def test_a_failed_due_time_is_tried_again_only_when_asked(new_recorder, succeed)
     assert new_recorder().run(succeed, due=DUE, again=True) == "done"
 
 
-def test_who_waited_for_the_lock_sees_that_the_due_time_is_done(database, clock, new_recorder, succeed, webhook):
+def test_a_process_that_waited_for_the_lock_sees_that_the_due_time_is_done(
+    database, clock, new_recorder, succeed, webhook
+):
     """Two replicas look at the same moment; the second one gets the lock when the first has finished."""
     other = new_recorder()
 
@@ -64,29 +66,32 @@ def test_who_waited_for_the_lock_sees_that_the_due_time_is_done(database, clock,
         assert len(list_runs(conn, 9)) == 1
 
 
-def test_a_failure_is_recorded_before_another_process_can_start(new_recorder, succeed, database, webhook):
-    """Else it would see a run that goes on and that nobody holds, and would do it again."""
-
-    class WatchedError(Exception):
-        def __str__(self):  # it is asked for while the failure is recorded, and for the log after that
-            outcomes.append(attempt())
-            return "watched"
+def test_a_failure_is_recorded_before_another_process_can_start(database, clock, new_recorder, succeed, webhook):
+    """Otherwise the other process would find an open run that nobody holds, and would repeat it."""
+    attempts = []
 
     def attempt():
         try:
             return new_recorder().run(succeed, due=DUE)
         except JobRunningError:
-            return "held up"
+            return "locked"
 
-    outcomes = []
-    fail(new_recorder(), WatchedError(), due=DUE)
-    assert outcomes[0] == "held up"
-    assert set(outcomes[1:]) == {None}
+    class Watched(type(database)):
+        """A database on which another process tries to start at the moment when a failure is recorded."""
+
+        def write(self, work, *args, **options):
+            if work is finish_run:
+                attempts.append(attempt())
+            return super().write(work, *args, **options)
+
+    fail(Process(Watched(database.engine, database.path), clock, [webhook.url]), due=DUE)
+    assert attempts == ["locked"]
+    assert attempt() is None, "the failure has settled the due time"
     assert last_run(database)["outcome"] == "failed"
     assert titles(webhook) == [BAD]
 
 
-def test_a_run_that_another_one_holds_up_is_no_incident(new_recorder, succeed, webhook):
+def test_a_run_that_finds_the_lock_taken_is_not_an_incident(new_recorder, succeed, webhook):
     other = new_recorder()
 
     def work(run):
@@ -98,7 +103,7 @@ def test_a_run_that_another_one_holds_up_is_no_incident(new_recorder, succeed, w
     assert webhook.alerts == []
 
 
-def test_a_stop_is_recorded_and_no_incident(recorder, database, webhook):
+def test_a_stop_is_recorded_and_is_not_an_incident(recorder, database, webhook):
     with pytest.raises(KeyboardInterrupt):
         recorder.run(failing(KeyboardInterrupt()), due=DUE)
     assert (last_run(database)["outcome"], last_run(database)["reason"]) == ("interrupted", "stopped")

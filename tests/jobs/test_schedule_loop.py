@@ -236,7 +236,7 @@ def test_every_scheduled_job_exists(make_settings):
     assert {daily.job for daily in schedule_of(make_settings())} == set(SUBJECTS)
 
 
-def test_a_database_that_is_away_when_a_run_is_due_is_told_once_and_made_up_for(loop, webhook, logs):
+def test_a_missing_database_sends_one_alert_and_the_run_follows_when_it_is_back(loop, webhook, logs):
     if loop.database.path is None:
         pytest.skip("a server cannot be moved away by a test")
     run_for(loop, timedelta(minutes=1))

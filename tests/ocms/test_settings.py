@@ -42,7 +42,7 @@ from ocms.settings import Settings, load_settings
         ("OCMS_LOG_FORMAT", "xml", "OCMS_LOG_FORMAT must be 'json' or 'console'"),
     ],
 )
-def test_a_wrong_value_is_told_in_one_line_that_names_it(monkeypatch, name, value, text):
+def test_an_invalid_value_is_reported_in_one_line_that_names_it(monkeypatch, name, value, text):
     monkeypatch.setenv(name, value)
     with pytest.raises(OperatorError) as raised:
         load_settings()

@@ -75,7 +75,7 @@ def test_without_a_command_the_commands_are_listed(ocms):
         (["mock-cas", "--fault", "fire"], "'fire' is not one of"),
     ],
 )
-def test_a_wrong_command_is_told_in_one_line_with_exit_code_2(ocms, arguments, text):
+def test_an_invalid_command_is_reported_in_one_line_with_exit_code_2(ocms, arguments, text):
     assert_one_line(ocms(*arguments), 2, text)
 
 
@@ -188,7 +188,7 @@ def test_a_contract_is_exported_the_same_in_both_formats(ocms, tmp_path, contrac
     assert ocms("spec", "export", contract).stdout == written
 
 
-def test_an_export_that_cannot_be_written_is_told(ocms):
+def test_an_export_that_cannot_be_written_is_reported(ocms):
     assert_one_line(ocms("spec", "export", "-o", "/nowhere/x.yaml"), 1, "cannot write /nowhere/x.yaml: No such file")
 
 

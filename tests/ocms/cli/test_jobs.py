@@ -27,7 +27,7 @@ from ocms.mock_cas.faults import Fault
 REFRESH = ("jobs", "run", "refresh-vip-vehicles")
 
 
-def test_a_refresh_by_hand_tells_by_its_exit_code(ocms, mock_cas, rows, database):
+def test_the_exit_code_of_a_refresh_by_hand_says_whether_it_succeeded(ocms, mock_cas, rows, database):
     url = mock_cas(3)
     good = ocms(*REFRESH, OCMS_CAS_URL=url, OCMS_CAS_API_KEY=OCMS_KEY)
     assert good.returncode == 0, good.stderr

@@ -62,7 +62,7 @@ def test_why_a_call_was_refused(line_of, operation, caller, reason):
     assert "counts" not in line
 
 
-def test_a_call_of_nobody_names_nobody(cas, logs):
+def test_a_call_without_a_valid_key_has_no_caller_in_the_log(cas, logs):
     cas.post("/v1/getPaymentStatus", headers={"X-API-Key": "wrong"})
     cas.get("/openapi.json")
     line = logs("call")[0]

@@ -80,13 +80,13 @@ def test_a_body_that_is_not_as_the_contract_says_is_a_bad_request(cas, path, nam
     assert not logs("unexpected_error")
 
 
-def test_at_most_a_hundred_faults_of_a_query_are_told(cas):
+def test_at_most_a_hundred_faults_of_a_query_are_listed(cas):
     query = "&".join(f"x{number}=1" for number in range(3000))
     data = assert_error(cas.post(f"/v1/getPaymentStatus?{query}", json={"notice_nos": ["N1"]}), 400)
     assert len(data["errors"]) == 100
 
 
-def test_at_most_a_hundred_faults_are_told(cas):
+def test_at_most_a_hundred_faults_are_listed(cas):
     data = assert_error(cas.call("getPaymentStatus", {"notice_nos": [""] * 10_000}), 400)
     assert len(data["errors"]) == 100
 
@@ -145,7 +145,7 @@ def test_a_compressed_body_is_refused(cas):
 
 
 @pytest.mark.parametrize("protocol", ["h2c", "websocket"])
-def test_a_request_that_offers_another_protocol_is_served_as_it_is(cas, protocol):
+def test_a_request_that_offers_another_protocol_is_served_without_it(cas, protocol):
     headers = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": protocol, "HTTP2-Settings": "AAMAAABk"}
     response = cas.post("/v1/getPaymentStatus", json={"notice_nos": ["N1"]}, headers=headers)
     assert response.status_code == 200
@@ -265,7 +265,7 @@ def test_a_locked_database_is_unavailable_and_then_serves_again(cas, add_notice,
     assert cas.call("updateCourtNotices", [{"notice_no": "N1", "atoms_flag": "Y"}]).status_code == 409
 
 
-def test_an_response_that_breaks_the_contract_is_held_back_and_tells_no_detail(callers, add_notice, logs):
+def test_a_response_that_breaks_the_contract_is_replaced_by_an_error_without_details(callers, add_notice, logs):
     add_notice("N1", amount_payable=123_456_789)
     cas, _ = callers(validate_responses=True)
     response = cas.call("getPaymentStatus", {"notice_nos": ["N1"]})

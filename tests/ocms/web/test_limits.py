@@ -49,7 +49,7 @@ def test_a_call_that_finds_no_place_is_503_and_the_others_are_served(
     assert reason in {line.get("reason") for line in logs("call")}
 
 
-def test_a_read_does_not_wait_for_who_writes_unless_there_is_no_place(connect_to, held, add_notice):
+def test_a_read_does_not_wait_for_a_writer_unless_every_place_is_taken(connect_to, held, add_notice):
     add_notice("N1")
     connect = connect_to(max_requests=2)
     first = connect()

@@ -46,7 +46,7 @@ BROKEN = {
 }
 
 
-def test_what_is_no_http_gets_the_error_body_and_is_cut(connect_to, logs, capfd, subtests):
+def test_bytes_that_are_not_http_get_the_error_body_and_the_connection_closes(connect_to, logs, capfd, subtests):
     connect = connect_to()
     for case, sent in BROKEN.items():
         with subtests.test(case):
@@ -193,7 +193,7 @@ def test_callers_that_hang_up_at_any_byte_do_no_harm(connect_to, logs):
         (head("Content-Length: 100", path="/nowhere") + BODY, 404),
     ],
 )
-def test_a_caller_that_stops_in_the_middle_is_told_and_cut(connect_to, sent, status):
+def test_a_caller_that_stops_sending_gets_an_error_and_the_connection_closes(connect_to, sent, status):
     connection = connect_to(body_timeout=0.5)().send(sent)
     begun = time.monotonic()
     response = connection.response()

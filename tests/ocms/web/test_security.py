@@ -119,7 +119,7 @@ def test_a_key_that_expires_soon_is_logged_at_the_start(make_settings, clock, lo
 
 
 @pytest.mark.parametrize("keys", ["CAS", f"CAS:{'0' * 64}:tomorrow", f"CAS:{'0' * 64}:2026-02-30", f"CAS:{'0' * 63}"])
-def test_a_wrong_list_of_keys_is_told_in_one_line(keys):
+def test_an_invalid_list_of_keys_is_reported_in_one_line(keys):
     with pytest.raises(OperatorError, match=r"^OCMS_API_KEYS ") as raised:
         load_settings(api_keys=keys)
     assert "\n" not in str(raised.value)

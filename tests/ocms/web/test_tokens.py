@@ -139,7 +139,7 @@ def test_one_identity_at_a_time(post, operation):
 
 
 @each_operation
-def test_a_token_in_another_place_is_no_token(post, operation):
+def test_a_token_in_another_header_is_ignored(post, operation):
     for headers in (
         [("Authorization", f"Basic {token()}")],
         [("Authorization", token())],
@@ -265,7 +265,7 @@ def test_a_file_without_usable_keys_stops_the_start(make_settings, token_setting
         ("token_callers", "CAS:a,CAS:b", "OCMS_TOKEN_CALLERS must be CALLER:CLAIM,CALLER:CLAIM, with each"),
     ],
 )
-def test_a_wrong_setting_is_told_in_one_line(name, value, text):
+def test_an_invalid_setting_is_reported_in_one_line(name, value, text):
     with pytest.raises(OperatorError) as raised:
         load_settings(**{name: value})
     assert str(raised.value).startswith(text)
