@@ -7,6 +7,7 @@ import signal
 import subprocess
 import tomllib
 import venv
+from contextlib import suppress
 from importlib.metadata import distribution
 from pathlib import Path
 from urllib.request import urlopen
@@ -90,9 +91,10 @@ def start(python, tmp_path):
 
     yield start
     for process in started:
-        if process.poll() is None:
+        with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        process.wait()
+        process.stdout.close()
 
 
 def settings(folder, **variables):
@@ -152,7 +154,8 @@ def test_production_runs_the_demo(start):
     demo = start("demo", "--port", str(ports[0]), "--cas-port", str(ports[1]))
     lines = iter(demo.stdout.readline, b"")
     seen = []
-    assert any(seen.append(line) or b"Ctrl-C" in line for line in lines), b"".join(seen).decode()
+    while b"Ctrl-C" not in b"".join(seen[-1:]):
+        seen.append(next(lines, None) or pytest.fail(b"".join(seen).decode()))
     with urlopen(f"http://127.0.0.1:{ports[0]}/docs/ui/swagger-ui-bundle.js") as response:
         assert response.status == 200
     demo.send_signal(signal.SIGTERM)
