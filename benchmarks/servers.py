@@ -5,7 +5,6 @@ import socket
 import subprocess
 import sys
 import time
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
 
@@ -48,8 +47,7 @@ class Server:
 def environment(database: Path, **more: str) -> dict[str, str]:
     """Return the environment of a process that works with a database."""
     keys = ",".join(f"{caller}:{hash_key(key)}" for caller, key in KEYS.items())
-    theirs = ",".join(f"{caller}:{sha256(key.encode()).hexdigest()}" for caller, key in KEYS.items())
-    ours = {"OCMS_DATABASE_URL": f"sqlite:///{database}", "OCMS_API_KEYS": keys, "PEER_API_KEYS": theirs}
+    ours = {"OCMS_DATABASE_URL": f"sqlite:///{database}", "OCMS_API_KEYS": keys, "PEER_API_KEYS": keys}
     return os.environ | ours | {"PYTHONPATH": str(Path(__file__).parents[1])} | more
 
 
