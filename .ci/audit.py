@@ -1,4 +1,4 @@
-"""Ask for known vulnerabilities of what the lock names; say so when nobody can be asked, as in a closed network."""
+"""Report known vulnerabilities of the locked packages, or that the vulnerability service cannot be reached."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""What every server must do before it is timed: the whole work, seen over HTTP and in its database."""
+"""The checks before a server is timed: its responses, and the rows in its database."""
 
 import sqlite3
 from typing import Any
@@ -17,7 +17,7 @@ def numbers(count: int) -> list[str]:
 
 
 def check(port: int, database: str) -> None:
-    """Stop with AssertionError unless the server does the whole work."""
+    """Raise AssertionError if the server does not do the complete work."""
     with httpx2.Client(base_url=f"http://127.0.0.1:{port}/v1/", timeout=60) as client:
         check_refusals(client)
         check_statuses(client, database)

@@ -25,7 +25,7 @@ class Load(NamedTuple):
 
 
 def require_wrk() -> None:
-    """End the process when there is no load generator."""
+    """End the process if the load generator is not installed."""
     if not shutil.which("wrk"):
         sys.exit("ocms: the load generator wrk is missing: apt-get install wrk")
 

@@ -137,7 +137,7 @@ def _measure(command: list[str], database: Path, url: str) -> tuple[float, float
 
 
 def _require_list(database: Path, count: int) -> None:
-    """Stop unless the whole list is there."""
+    """Raise RuntimeError if the table does not have the complete list."""
     with connect(f"sqlite:///{database}").reading() as conn:
         found = count_vip_vehicles(conn)
     if found != count:

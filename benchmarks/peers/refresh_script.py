@@ -1,4 +1,4 @@
-"""The shortest script that fetches the list and replaces the table: no checks, no record, the list as a whole."""
+"""The shortest script that fetches the list and replaces the table: no checks, no record, the whole list in memory."""
 
 import os
 import sqlite3

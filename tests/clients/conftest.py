@@ -19,5 +19,5 @@ def sample_server(serve, make_settings, clock, database):
 
 @pytest.fixture
 def closed_server(sample_server, serve, make_settings, clock):
-    """Another server on the same database, whose time window for updates is over."""
+    """A second server on this database whose window for updates is over."""
     return serve(create_app(make_settings(dayend_window="00:00-01:00"), clock))

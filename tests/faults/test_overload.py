@@ -16,7 +16,7 @@ WAIT = 0.5
 
 
 def sustainable_rate(replica, data, seconds=3, callers=4):
-    """Calls a second that a few callers get who each wait for their response."""
+    """Calls per second of a few callers, each of which sends its next call after the response."""
     counts, until = [0] * callers, time.monotonic() + seconds
 
     def call(number):

@@ -20,7 +20,7 @@ CALLERS = 8
 
 
 def at_once(work, count=CALLERS):
-    """Call a function in so many threads, which begin together; returns what they return."""
+    """Call a function in `count` threads that start together; returns their results."""
     barrier, results = threading.Barrier(count), []
 
     def run(number):

@@ -1,4 +1,4 @@
-"""The client of CAS over TLS: whom it trusts, and what it shows."""
+"""The client of CAS over TLS: the authorities that it trusts, and the certificate that it presents."""
 
 import ssl
 from contextlib import ExitStack

@@ -172,7 +172,7 @@ def test_a_database_that_cannot_be_written_sends_one_alert_per_process(recorder,
 def test_a_recovery_by_another_process_is_announced_by_the_process_that_sent_the_alert(
     recorder, new_recorder, database, webhook, succeed, clock
 ):
-    """What could not be recorded, only the process that told it knows."""
+    """Only the process that sent the alert remembers a failure that could not be recorded."""
     if database.path is None:
         pytest.skip("a server cannot be moved away by a test")
     away = database.path.with_name("away")

@@ -83,7 +83,7 @@ def test_a_refresh_that_is_killed_leaves_the_old_list_or_the_new_one_whole(
         replaced = found == lists[target][0]
         seen[replaced] += 1
         outcomes = Counter(run["outcome"] for run in runs(database))
-        assert outcomes["succeeded"] == seen[True] + 1  # it is recorded as it is
+        assert outcomes["succeeded"] == seen[True] + 1  # the record agrees with the table
         assert outcomes["running"] <= 1
         current = target if replaced else current
     assert min(seen[True], seen[False]) > 0, seen  # it was killed before and after the replacement
@@ -122,7 +122,7 @@ def test_readers_see_the_old_list_or_the_new_one_and_never_a_part(database, make
 
 
 def started_in_the_middle(start, database, mock_cas, *command):
-    """A refresh whose list drips in, as a process that has begun to load it."""
+    """A refresh process that has begun to load a list which arrives slowly."""
     url = mock_cas(500, Fault.SLOW_DRIP)
     process = start(*command, OCMS_CAS_URL=url, OCMS_CAS_API_KEY=OCMS_KEY, OCMS_ALERT_URLS="json://127.0.0.1:9/")
     wait_until(lambda: runs(database) or process.poll() is not None)
@@ -159,7 +159,7 @@ def test_a_refresh_that_gets_a_signal_stops_within_five_seconds(start, database,
     )
     events = [json.loads(line)["event"] for line in log.splitlines()]
     assert "job_stopped" in events
-    assert "alert_failed" not in events  # it was not tried: a stop is no incident
+    assert "alert_failed" not in events  # a stop is not an incident, so no alert is attempted
 
 
 def test_a_driver_that_does_not_return_holds_up_no_stop(tmp_path):

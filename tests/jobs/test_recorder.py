@@ -48,7 +48,7 @@ def test_a_failed_due_time_is_tried_again_only_when_asked(new_recorder, succeed)
 def test_a_process_that_waited_for_the_lock_sees_that_the_due_time_is_done(
     database, clock, new_recorder, succeed, webhook
 ):
-    """Two replicas look at the same moment; the second one gets the lock when the first has finished."""
+    """Two replicas check at one moment; the second gets the lock after the first has finished."""
     other = new_recorder()
 
     class Late(type(database)):

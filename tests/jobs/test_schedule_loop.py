@@ -82,7 +82,7 @@ def run_for(loop, duration, step=timedelta(seconds=60)):
 
 
 class Started:
-    """A loop to be: its settings, what looks at a job, and when it starts."""
+    """What a loop needs: its settings, the function that runs a job, and the time of its start."""
 
     def __init__(self, settings, run_if_due, start):
         self.settings, self.run_if_due, self.start = settings, run_if_due, start
@@ -182,7 +182,7 @@ def test_a_success_by_hand_counts_for_the_due_time_before_it(loop, clock):
 
 @pytest.mark.parametrize("ended", [True, False])
 def test_a_run_whose_process_ended_is_taken_over_by_another_replica(loop, ended):
-    """It was stopped, or killed: then its record says that it still runs, but nobody holds the lock."""
+    """The run was stopped, or killed. A killed run has an open record, but no process holds its lock."""
     run_for(loop, timedelta(minutes=1))
     with loop.database.writing() as conn:
         run_id = insert_run(conn, NAME, at(30), host="other", due=at(30))

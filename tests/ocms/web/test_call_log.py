@@ -1,4 +1,4 @@
-"""The one line of each call: who did what, with what outcome, how many, how long, under which name."""
+"""The access log: one line for each call, with caller, operation, status, counts, time and correlation id."""
 
 import pytest
 from fixtures.batches import TODAY

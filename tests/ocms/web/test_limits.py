@@ -23,7 +23,7 @@ def write(connection):
 
 
 def until_refused(connect):
-    """Ask until there is no place any more; returns the refusal."""
+    """Send calls until one is refused; returns the refusal."""
     while (response := connect().send(request()).response()).status == 200:
         pass
     return response

@@ -1,4 +1,4 @@
-"""What is no proper HTTP: each request is answered with the error body or cut, and the next caller is served."""
+"""Invalid HTTP: each request gets the error body or a closed connection, and the next caller is served."""
 
 import json
 import time

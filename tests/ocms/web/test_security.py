@@ -17,7 +17,7 @@ KEYS = {"CAS": CAS_KEY, "PLUS": PLUS_KEY}
 
 
 def owners(operation):
-    """The callers whose keys an operation takes, read from the document itself."""
+    """The callers whose keys an operation accepts, read from the document itself."""
     definition = CONTRACT.document["paths"][operation.path][operation.method]
     schemes = CONTRACT.document["components"]["securitySchemes"]
     return {schemes[name]["x-ocms-caller"] for requirement in definition["security"] for name in requirement}

@@ -166,7 +166,7 @@ def test_a_refused_token_is_logged_with_the_reason_and_never_itself(post, logs):
 
 
 class Issuer:
-    """An issuer that publishes its keys on a real socket, counts who asks, and can fail."""
+    """An issuer that publishes its keys on a real socket, counts the requests, and can fail."""
 
     def __init__(self):
         self.keys, self.asked, self.status, self.wait = KEYS, 0, 200, 0
@@ -194,7 +194,7 @@ def test_published_keys_are_fetched_once_and_a_new_one_is_found(issuer, post, cl
     issuer.keys = {"keys": [jwk(OTHER_KEY, "new")]}
     rotated = token(OTHER_KEY, key_id="new")
     for _ in range(3):
-        assert post(operation, bearer(rotated))[0] == 401  # asked again only after a while, whoever sends what
+        assert post(operation, bearer(rotated))[0] == 401  # an unknown key causes another request only after 30 seconds
     assert issuer.asked == 1
     clock.move(seconds=31)
     assert post(operation, bearer(rotated))[0] == 400
