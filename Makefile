@@ -25,9 +25,8 @@ test: $(INSTALLED) $(TOOLS) ## run the whole suite, contract fuzzing included
 quick: $(INSTALLED) ## run a representative part of the suite in less than a minute
 	@$(BIN)/pytest -q -n 2 --dist worksteal tests/domain tests/contract/test_document.py tests/contract/test_examples.py \
 		tests/contract/test_json_stream.py tests/db/test_bulk.py tests/db/test_engine.py tests/handlers tests/jobs/test_due.py \
-		tests/jobs/test_recorder.py tests/jobs/test_incidents.py tests/ocms/test_settings.py tests/ocms/web/test_envelope.py \
-		tests/ocms/web/test_security.py tests/test_project.py --deselect \
-		tests/handlers/test_update_court_notices_at_the_limits.py
+		tests/jobs/test_recorder.py tests/ocms/test_settings.py tests/ocms/web/test_call_log.py tests/ocms/web/test_security.py \
+		tests/test_project.py --deselect tests/handlers/test_update_court_notices_at_the_limits.py
 
 check: $(INSTALLED) $(TOOLS) ## format, lint, types, layers, spec lint
 	$(BIN)/ruff format --check .
