@@ -1,4 +1,4 @@
-"""Bulk inserts, updates and upserts: each chunk of rows is one statement with one JSON parameter."""
+"""Bulk inserts, updates and upserts. Rows are sent in chunks, usually as one JSON parameter per statement."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime

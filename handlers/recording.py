@@ -1,4 +1,4 @@
-"""Recording what a response contains, in such a way that a failure does not affect the response."""
+"""Storing values that a response contains. A failure does not fail the call: the numbers that failed are returned."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime

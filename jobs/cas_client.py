@@ -70,8 +70,8 @@ class CasClient:
         """Yield attempts to read the full list (section 1.4), each a context manager that yields the list in parts.
 
         Each part is valid against the contract; an error of the list as a whole is raised after its last part. A
-        connection error or a 5xx is followed by another attempt, after a growing wait, until `deadline`. The last
-        attempt raises RefreshError. An error that is raised inside the block ends the attempts.
+        connection error, a truncated response or a 5xx is retried with growing waits, up to `attempts` times and until
+        `deadline`: its error is suppressed while another attempt follows. Any other error ends the attempts.
         """
         options = self._options
         end = time.monotonic() + options.deadline

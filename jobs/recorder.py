@@ -70,7 +70,9 @@ class Run:
         return self.run_id
 
     def _start(self, due: datetime | None) -> None:
-        with self._database.writing() as conn:  # without retries: a second attempt could leave two open runs
+        with (
+            self._database.writing() as conn
+        ):  # no retry: if only the reply to COMMIT was lost, it would record this run as killed
             _close_abandoned(conn, self._job)
             self.run_id = insert_run(conn, self._job, self._now(), host=HOST, due=due)
         _log.info("job_started", job=self._job, run=self.run_id, due=due and due.isoformat())

@@ -56,7 +56,7 @@ class VipRefresh:
     empty_by: EmptyBy = "truncate"
 
     def refresh(self, run: Run, *, force: bool = False, progress: Callable[[int], None] = lambda _: None) -> Changes:
-        """Read the list of CAS and replace the table with it, in one transaction that also records the success.
+        """Stage the list of CAS; then replace the table and record the success in one transaction.
 
         `force` accepts a list of any size; `progress` is called with the number of vehicles staged so far.
         Raises RefreshError and DatabaseError; the previous list then stays.

@@ -98,7 +98,7 @@ class Dispatcher:
 
 
 class StrictRouting(RoutingMiddleware):  # type: ignore[misc]  # connexion has no types
-    """Connexion's routing, without its redirect of a trailing slash: a redirect would lose the body."""
+    """Connexion's routing, without its redirect of a trailing slash: many clients do not repeat a POST."""
 
     def add_api(self, specification: Specification, **kwargs: Any) -> None:
         """Route the operations of a contract."""

@@ -113,7 +113,10 @@ class Protocol(H11Protocol, asyncio.BufferedProtocol):
         self._refuse(InvalidRequestError(f"{msg} {error}", status=hint if hint == TOO_LARGE_HEAD else 400))
 
     def _refuse(self, error: OcmsError) -> None:
-        """Respond with an error and close, after the response to a complete request that arrived before."""
+        """Respond with an error and close.
+
+        Do nothing while a complete request is served. Only close if a response has started.
+        """
         self._begun = None
         if self._running and not self.cycle.more_body:
             return
