@@ -1,8 +1,8 @@
 """The alerts about one job: one for each reason during an incident, and one when the incident ends.
 
 An incident lasts from the first failure to the next success. The record of the runs says which alerts were sent, so all
-replicas and all runs by hand share that knowledge, and an alert that no channel accepted is sent again. Only a failure
-that could not be recorded is remembered in this process instead.
+replicas and all runs by hand share that knowledge, and an alert that no channel accepted is sent again. A failure that
+could not be recorded is remembered in this process only, and its alert is sent again at its next occurrence.
 """
 
 import socket
@@ -31,7 +31,7 @@ from jobs import failures
 MISSED_AFTER = timedelta(hours=25)
 """A daily job is out of date if its last success is older than this."""
 GRACE = timedelta(hours=1)
-"""A run may take this long after its due time before the job is out of date. Needed on days of 25 hours."""
+"""A job is not out of date earlier than this after its due time. A day of 25 hours, when clocks go back, needs it."""
 RESEND_AFTER = timedelta(hours=1)
 """An alert that no channel accepted is sent again after this time."""
 GUIDE = "docs/operations/vip-refresh.md"
@@ -115,7 +115,12 @@ class Incidents:
         all_accepted = True
         if success := self._unannounced_recovery(incident):
             _log.info("job_recovered", job=self._job)
-            all_accepted &= self._alert_run(success, "is refreshed again", _counts(success))
+            if self._alert_run(success, "is refreshed again", _counts(success)):
+                self._unrecorded = {
+                    reason: sent for reason, sent in self._unrecorded.items() if sent > success["finished"]
+                }
+            else:
+                all_accepted = False
         since = f"{incident.success['finished']:%Y-%m-%d %H:%M}" if incident.success else "the last refresh"
         for run in _without_alert(incident):
             what = "is out of date" if run["outcome"] == MISSED else "was not refreshed"
@@ -128,10 +133,8 @@ class Incidents:
         success = incident.success
         if success is None or success["alerted"]:
             return None
-        solved = [reason for reason, sent in self._unrecorded.items() if sent <= success["finished"]]
-        for reason in solved:
-            del self._unrecorded[reason]
-        return success if solved or any(run["alerted"] for run in incident.before) else None
+        unrecorded = any(sent <= success["finished"] for sent in self._unrecorded.values())
+        return success if unrecorded or any(run["alerted"] for run in incident.before) else None
 
     def _alert_run(self, run: RunRow, what: str, text: str) -> bool:
         run_id = run["run_id"]
@@ -157,7 +160,7 @@ def _counts(run: RunRow) -> str:
 
 
 def _without_alert(incident: Incident) -> Iterator[RunRow]:
-    """Return, for each reason without an alert since the last success, its last run."""
+    """Yield the last run of each reason that has had no alert since the last success."""
     alerted = {run["reason"] for run in incident.after if run["alerted"]}
     last = {run["reason"]: run for run in incident.after}
     yield from (run for reason, run in last.items() if reason not in alerted)

@@ -186,6 +186,30 @@ def test_a_recovery_by_another_process_is_announced_by_the_process_that_sent_the
     assert titles(webhook) == [BAD, GOOD]
 
 
+def test_a_recovery_after_an_unrecorded_failure_is_sent_again_until_a_channel_accepts_it(
+    recorder, new_recorder, database, webhook, succeed, clock
+):
+    if database.path is None:
+        pytest.skip("a server cannot be moved away by a test")
+    away = database.path.with_name("away")
+    database.path.rename(away)
+    fail(recorder, due=DUE)
+    away.rename(database.path)
+    webhook.status = 500
+    assert recorder.run(succeed, due=DUE) == "done"
+    assert titles(webhook) == [BAD, GOOD]
+    webhook.status = 200
+    clock.move(minutes=59)
+    recorder.check(DUE)
+    assert titles(webhook) == [BAD, GOOD]
+    clock.move(minutes=1)
+    recorder.check(DUE)
+    assert titles(webhook) == [BAD, GOOD, GOOD]
+    clock.move(hours=2)
+    recorder.check(DUE)
+    assert titles(webhook) == [BAD, GOOD, GOOD], "an accepted alert is not repeated"
+
+
 def test_a_lock_that_cannot_be_made_is_a_failure_of_the_database(recorder, database, webhook, logs):
     if database.path is None:
         pytest.skip("only SQLite's lock is a file")
