@@ -14,9 +14,9 @@ from db.errors import DuplicateKeyError
 from db.json_sets import notice_set, row_set, stored_values, to_json_rows, to_json_set
 
 CHUNK = 2_000
-"""Rows in one statement. It bounds memory, and SQL Server locks the whole table from 5,000 row locks on."""
+"""Rows in one statement. It bounds memory, and is below the 5,000 row locks at which SQL Server locks the table."""
 UPSERT_ATTEMPTS = 3
-"""How often an upsert runs at most, if other writers insert the same keys."""
+"""The maximum number of runs of an upsert while other writers insert its keys."""
 
 Row = Mapping[str, Any]
 NO_VALUES: Row = {}
@@ -59,7 +59,7 @@ def shared_values(table: TableClause, shared: Row) -> dict[str, Any]:
 
 
 def list_changed(conn: Connection, column: Column[Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those `values` (by notice number) that the column does not have yet."""
+    """Return those `values` (by notice number) that differ from the stored value, or have no row."""
     statement = _select_values(column, conn.dialect.name)
     stored = {row[0]: row[1] for row in conn.execute(statement, {"notice_nos": to_json_set(values)})}
     return {key: value for key, value in values.items() if key not in stored or stored[key] != value}

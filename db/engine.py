@@ -1,4 +1,4 @@
-"""Connections and transactions. What the drivers raise leaves this module as an error of `db.errors`."""
+"""Connections and transactions. Errors of SQLAlchemy and of the drivers become errors of `db.errors`."""
 
 import re
 import sqlite3
@@ -23,9 +23,9 @@ from domain.errors import OperatorError
 LOCK_TIMEOUT = 5
 """Seconds for which a writer on SQLite waits for the lock of another writer."""
 ATTEMPTS = 4
-"""How often a unit of work runs at most, if it fails with a transient error."""
+"""The maximum number of calls of a unit of work that fails with transient errors."""
 RETRY_WITHIN = 45.0
-"""No retry starts after this many seconds: the caller has given up by then."""
+"""No retry is scheduled this many seconds after the first failure: the caller has given up by then."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -108,7 +108,8 @@ class Database:
 def retry(work: Callable[[], T], within: float | None = RETRY_WITHIN) -> T:
     """Call a function, and call it again if it fails with a transient DatabaseError.
 
-    Raises the error after `ATTEMPTS` calls, or if `within` seconds (None for no limit) have passed.
+    Raises the error after `ATTEMPTS` calls, or if `within` seconds have passed since the first failure (None for no
+    limit).
     """
     try:
         return work()  # the first attempt is usually the only one, so it avoids the cost of stamina
@@ -231,7 +232,7 @@ def _require_same_file(path: Path, connection: sqlite3.Connection, record: Any, 
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raise what SQLAlchemy and the drivers raise as DatabaseError."""
+    """Convert errors of SQLAlchemy, including the driver errors inside them, to DatabaseError."""
     try:
         yield
     except PoolTimeoutError as error:

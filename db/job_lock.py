@@ -21,7 +21,7 @@ DECLARE @granted INT;
 EXEC @granted = sp_getapplock @Resource = ?, @LockMode = 'Exclusive', @LockOwner = 'Session', @LockTimeout = 0;
 SET NOCOUNT OFF;
 SELECT @granted"""
-"""Requests the lock without waiting. NOCOUNT goes off again, since `rowcount` of later statements depends on it."""
+"""Requests the lock without waiting. NOCOUNT suppresses a row count that would come before the result."""
 _HELD_BY_ANOTHER = -1
 
 
@@ -46,7 +46,7 @@ def job_lock(database: Database, job: str) -> Iterator[None]:
 @contextmanager
 def _locked_file(path: Path, job: str) -> Iterator[None]:
     try:
-        # Reading is enough for a lock, so a file that another user created serves as well.
+        # flock needs read access only, so a lock file of another user serves if it is readable.
         file = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         reason = "it is a symbolic link, remove it" if error.errno == errno.ELOOP else error.strerror

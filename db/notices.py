@@ -19,7 +19,7 @@ from db.tables import offence_notice_detail as detail
 from db.tables import valid_offence_notice as notice
 
 Columns = tuple[Any, ...]
-"""Columns of one or both tables, in the order of the response."""
+"""Columns of one or both tables. Those that a response returns are in its order."""
 
 PAYMENT_STATUS: Columns = (
     notice.c.notice_no,
@@ -119,7 +119,7 @@ def update_court_notices(
 
 
 def _read_updates(conn: Connection, changes: Mapping[str, Change]) -> dict[str, Update]:
-    """Return the updates of the notices that exist, by notice number, and lock their rows."""
+    """Return the updates of the notices that exist, by notice number. Other writers cannot change these rows."""
     changed = {name for change in changes.values() for name in change}
     columns = (notice.c.notice_no, HAS_DETAIL, *(c for c in (*COURT_NOTICE, *COURT_DETAIL) if c.name in changed))
     stored: dict[str, dict[str, Any]] = {}
@@ -136,7 +136,10 @@ def _differing(stored: Mapping[str, Any], change: Change) -> Change:
 def _get(
     conn: Connection, columns: Columns, notice_nos: Collection[str], *, lock: bool = False
 ) -> dict[str, dict[str, Any]]:
-    """Return columns of the notices that exist, by notice number. `lock` locks the rows for an update."""
+    """Return columns of the notices that exist, by notice number.
+
+    `lock` takes update locks on SQL Server. On SQLite a transaction that writes has the only write lock already.
+    """
     result = conn.execute(_select(columns, conn.dialect.name, lock=lock), {"notice_nos": to_json_set(notice_nos)})
     names = list(result.keys())
     return {row[0]: dict(zip(names, row, strict=True)) for row in result.all()}
@@ -147,7 +150,8 @@ def _get_with_record(
 ) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
     """Return columns of the notices that exist, and the values of the column `recorded`, both by notice number.
 
-    If the table of `recorded` cannot be read, its values are empty, since the response must not depend on it.
+    If the table of `recorded` cannot be read, its values are empty, since the response must not depend on it. A
+    transient error or a lost connection is raised.
     """
     statement = _select(columns, conn.dialect.name, recorded=recorded)
     try:

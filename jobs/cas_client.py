@@ -1,4 +1,4 @@
-"""The client of CAS, driven by ``openapi/cas.yaml``."""
+"""The client of CAS, the Court Admin System, driven by ``openapi/cas.yaml``."""
 
 import socket
 import ssl
@@ -152,7 +152,7 @@ class CasClient:
     def _vehicles(self, blocks: Iterator[bytes]) -> Iterator[Vehicles]:
         """Parse and validate the list.
 
-        No part follows the first invalid record, but the rest is read, so that the error can count such records.
+        No part is yielded from the first invalid record on. The rest is read to count the invalid records.
         """
         count, invalid, described = 0, 0, list[str]()
         try:

@@ -105,7 +105,8 @@ class Recorder:
         """Call `work` as a run of the job, and return its result; return None if the due time is already done.
 
         A run by hand has no due time. A due time is done if a run that started at that time or later has succeeded,
-        or has failed and `again` is false. A failure is recorded and logged, and the operators are alerted.
+        or has failed and `again` is false. A failure is recorded and logged, and the operators get one alert for each
+        reason; an interruption is recorded and logged only.
 
         Raises OperatorError if the job failed, and JobRunningError, without any other effect, if it is already
         running here or on another machine.

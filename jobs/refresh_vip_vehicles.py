@@ -1,4 +1,4 @@
-"""API 3: the daily refresh of the VIP vehicles from CAS (section 1.4)."""
+"""API 3 of the source document: the daily refresh of the VIP vehicles from CAS (section 1.4)."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager

@@ -123,8 +123,8 @@ def _log_access(scope: Scope, state: RequestState, status: int, seconds: float) 
 def _normalise_content_type(scope: Scope, headers: Headers) -> None:
     """Rewrite the media type to the only form that connexion recognises.
 
-    Case and blanks in a media type have no meaning. connexion compares them, and skips validation for a type that it
-    does not recognise.
+    A media type ignores case, optional whitespace and quotes around a parameter. connexion compares the whole text, and
+    skips validation for a type that it does not recognise.
     """
     given = ", ".join(headers.getlist("content-type"))
     if not given or given == MEDIA_TYPE:

@@ -23,7 +23,7 @@ DRAIN = 0.5
 TIMEOUT = 408
 TOO_LARGE_HEAD = 431
 READ_BYTES = 16 * 1024
-"""Read cap per turn: 16 KiB in tiny chunks costs h11 40 ms, which blocks every other connection."""
+"""The maximum size of a read. h11 parses 16 KiB of tiny HTTP chunks in 40 ms, which blocks every other connection."""
 
 _INCOMPLETE = (h11.IDLE, h11.SEND_BODY)
 
@@ -35,7 +35,7 @@ class Protocol(H11Protocol, asyncio.BufferedProtocol):
         super().__init__(**options)
         self._settings = settings
         self._begun: float | None = None
-        """When the request began that has not arrived completely; None if there is none."""
+        """When the incomplete request began, or the connection if nothing has arrived; None if there is neither."""
         self._unread = (0, 0.0)
         """How many bytes of responses the caller has not read, and since when it is that many."""
         self._stopping = False
@@ -75,7 +75,7 @@ class Protocol(H11Protocol, asyncio.BufferedProtocol):
         if self.conn.their_state not in _INCOMPLETE:
             self._begun = None
         elif self.conn.their_state is h11.IDLE and not self.conn.trailing_data[0]:
-            self._become_idle()  # the end of a body whose response was sent before it had arrived
+            self._become_idle()  # the rest of a body that got its response early
         if self._stopping and self._running:
             self.cycle.keep_alive = False
 

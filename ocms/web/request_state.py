@@ -16,7 +16,7 @@ class RequestState:
     """The state of a request. Each comment names the module that sets the field."""
 
     arrived: float | None = None
-    """`protocol`: when the last part of the request head arrived, on the monotonic clock."""
+    """`protocol`: when the head was complete, or when a pipelined request had its turn, on the monotonic clock."""
     refusal: OcmsError | None = None
     """`protocol`: the error to respond with instead of serving the request."""
     closing: bool = False
