@@ -34,6 +34,8 @@ from db.errors import DatabaseError
 
 EmptyBy = Literal["truncate", "delete"]
 """How a table is emptied on SQL Server. SQLite has only DELETE."""
+EMPTY_BY: EmptyBy = "truncate"
+"""The default."""
 
 _MAY_NOT_TRUNCATE = {229, 1088, 4701}
 """Error numbers of SQL Server if the login lacks the permission."""

@@ -17,7 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from db.driver_errors import translate
 from db.errors import DatabaseError, DatabaseUnavailableError, TransactionLostError
-from db.sql_server import POOL, sql_server_engine
+from db.sql_server import CONNECT_TIMEOUT, POOL, STATEMENT_TIMEOUT, sql_server_engine
 from domain.errors import OperatorError
 
 LOCK_TIMEOUT = 5
@@ -156,7 +156,9 @@ def in_savepoint(conn: Connection, work: Callable[P, T], *args: P.args, **kwargs
         raise
 
 
-def connect(url: str, *, connect_timeout: int = 5, statement_timeout: int = 30) -> Database:
+def connect(
+    url: str, *, connect_timeout: int = CONNECT_TIMEOUT, statement_timeout: int = STATEMENT_TIMEOUT
+) -> Database:
     """Return the database at a URL. Nothing is opened yet, and opening never creates an SQLite file.
 
     The time-outs are in seconds and apply to SQL Server. Raises OperatorError if the URL cannot be used.

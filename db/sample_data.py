@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from db.bulk import CHUNK, insert_rows
-from db.dialect import EmptyBy
+from db.dialect import EMPTY_BY, EmptyBy
 from db.tables import offence_notice_detail, valid_offence_notice
 from db.vip_vehicles import create_vip_staging, replace_vip_vehicles, stage_vip_vehicles
 from domain.clock import SINGAPORE
@@ -73,7 +73,7 @@ def seed_notices(conn: Connection, count: int, advance: Callable[[int], None]) -
     return inserted
 
 
-def seed_vehicles(conn: Connection, vehicles: Iterable[Mapping[str, Any]], empty_by: EmptyBy = "truncate") -> int:
+def seed_vehicles(conn: Connection, vehicles: Iterable[Mapping[str, Any]], empty_by: EmptyBy = EMPTY_BY) -> int:
     """Replace the VIP list with sample vehicles, and return their number."""
     staged = create_vip_staging(conn)
     stage_vip_vehicles(conn, staged, vehicles)

@@ -12,7 +12,20 @@ from sqlalchemy import URL, Engine, ExceptionContext, UnicodeText, create_engine
 from db.driver_errors import MOVED, numbers_of
 from domain.errors import OperatorError
 
-POOL: dict[str, Any] = {"pool_pre_ping": True, "pool_size": 10, "max_overflow": 30, "pool_timeout": 10}
+CONNECT_TIMEOUT = 5
+"""Default time limit for connecting, in seconds."""
+STATEMENT_TIMEOUT = 30
+"""Default time limit for a statement, in seconds."""
+CONNECTIONS = 40
+"""The maximum number of connections of a worker."""
+KEPT_OPEN = 10
+"""The number of idle connections that the pool keeps open."""
+POOL: dict[str, Any] = {
+    "pool_pre_ping": True,
+    "pool_size": KEPT_OPEN,
+    "max_overflow": CONNECTIONS - KEPT_OPEN,
+    "pool_timeout": 10,
+}
 """The pool: one connection for each worker thread, each checked before use; `pool_timeout` is in seconds."""
 MICROSOFT = "ODBC Driver 18 for SQL Server"
 FREETDS = "FreeTDS"

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, TableClause, case, func, insert, or_, select
 
 from db.bulk import chunks, fill, shared_values
-from db.dialect import EmptyBy, differs, empty, temporary_copy
+from db.dialect import EMPTY_BY, EmptyBy, differs, empty, temporary_copy
 from db.job_runs import Changes
 from db.tables import vip_vehicle
 
@@ -64,7 +64,7 @@ def compare_vip_vehicles(conn: Connection, staged: Staged) -> Changes:
 
 
 def replace_vip_vehicles(
-    conn: Connection, staged: Staged, user: str, now: datetime, empty_by: EmptyBy = "truncate"
+    conn: Connection, staged: Staged, user: str, now: datetime, empty_by: EmptyBy = EMPTY_BY
 ) -> int:
     """Replace the current list with a staged one, and return its number of vehicles (section 1.4).
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import structlog
 
 from db.bulk import chunks
-from db.dialect import EmptyBy
+from db.dialect import EMPTY_BY, EmptyBy
 from db.engine import Connection, Database, begin_write, retry, translated
 from db.errors import DuplicateKeyError
 from db.job_runs import Changes
@@ -53,7 +53,7 @@ class VipRefresh:
     cas: VipVehicleSource
     now: Callable[[], datetime]
     min_share: float
-    empty_by: EmptyBy = "truncate"
+    empty_by: EmptyBy = EMPTY_BY
 
     def refresh(self, run: Run, *, force: bool = False, progress: Callable[[int], None] = lambda _: None) -> Changes:
         """Stage the list of CAS; then replace the table and record the success in one transaction.

@@ -22,14 +22,13 @@ from ocms.keys import ApiKey, hash_key
 from ocms.logs import configure_logging
 from ocms.mock_cas.app import DEMO_KEY as CAS_KEY
 from ocms.mock_cas.server import control_port_for
-from ocms.mock_cas.vehicles import vehicles
+from ocms.mock_cas.vehicles import DEFAULT_COUNT, vehicles
 from ocms.settings import Settings, load_settings
 from ocms.web.server import require_free
 
 KEYS = {"CAS": "demo-cas-key", "PLUS": "demo-plus-key"}
 """The keys of the callers. They work in the demo only."""
 NOTICES = 1000
-VEHICLES = 500
 START_SECONDS = 30
 STOP_SECONDS = 4
 """How long the processes may take to stop before they are killed."""
@@ -56,7 +55,7 @@ def run_demo(port: int | None, cas_port: int | None) -> None:
     control_port = control_port_for(cas_port, taken=port)
     with _processes() as processes:
         _start(processes, f"serve --port {port}")
-        _start(processes, f"mock-cas --port {cas_port} --control-port {control_port} --vehicles {VEHICLES}")
+        _start(processes, f"mock-cas --port {cas_port} --control-port {control_port}")
         for wanted in (cas_port, port):
             _wait_for(wanted, processes, stop)
         refresh = _start(processes, f"jobs run {NAME}")
@@ -78,7 +77,7 @@ def _prepare(settings: Settings) -> None:
     with database.writing() as conn:
         if not has_notices(conn):
             seed_notices(conn, NOTICES, lambda _: None)
-            seed_vehicles(conn, vehicles(VEHICLES))
+            seed_vehicles(conn, vehicles(DEFAULT_COUNT))
         set_dayend_flag(conn, business_date(utc_now()), "Y")
     database.close()
 

@@ -13,12 +13,12 @@ import pytz
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from db.dialect import EMPTY_BY, EmptyBy
+from db.sql_server import CONNECT_TIMEOUT, CONNECTIONS, STATEMENT_TIMEOUT
 from domain.errors import OperatorError
 from ocms.keys import ApiKey
 
 LAST_PORT = 65535
-THREADS = 40
-"""The number of anyio's threads, and of the database connections of a worker (`db.sql_server.POOL`)."""
 
 
 def _clock(text: str) -> time:
@@ -112,9 +112,9 @@ class Settings(BaseSettings):
 
     database_url: str = "sqlite:///var/ocms.db"
     """The database, as an SQLAlchemy URL."""
-    database_connect_timeout: Annotated[int, Field(ge=1)] = 5
+    database_connect_timeout: Annotated[int, Field(ge=1)] = CONNECT_TIMEOUT
     """Time limit for connecting to SQL Server, in seconds."""
-    database_timeout: Annotated[int, Field(ge=1)] = 30
+    database_timeout: Annotated[int, Field(ge=1)] = STATEMENT_TIMEOUT
     """Time limit for a statement on SQL Server, in seconds."""
     api_keys: Annotated[list[ApiKey], NoDecode, BeforeValidator(_keys)] = []
     """Hashes of the API keys: `CALLER:HASH` or `CALLER:HASH:LAST-DAY`, separated by commas (`ocms keys create`)."""
@@ -130,7 +130,7 @@ class Settings(BaseSettings):
     """Value of that claim for each caller: `CALLER:CLAIM`, separated by commas."""
     max_connections: Annotated[int, Field(ge=1)] = 2000
     """Maximum number of connections to a worker. A further one gets a 503."""
-    max_requests: Annotated[int, Field(ge=1, le=THREADS)] = THREADS
+    max_requests: Annotated[int, Field(ge=1, le=CONNECTIONS)] = CONNECTIONS
     """Maximum number of requests that a worker serves at a time. It cannot exceed 40."""
     max_waiting: Annotated[int, Field(ge=0)] = 400
     """Maximum number of requests that wait for a worker. A further one gets a 503."""
@@ -178,7 +178,7 @@ class Settings(BaseSettings):
     """Time of day of the VIP refresh."""
     vip_min_share: Annotated[float, Field(ge=0, le=1)] = 0.5
     """A new VIP list smaller than this share of the old one is refused."""
-    vip_empty_by: Literal["truncate", "delete"] = "truncate"
+    vip_empty_by: EmptyBy = EMPTY_BY
     """How the VIP table is emptied on SQL Server: `truncate` requires ALTER on it, `delete` does not."""
     timezone: Annotated[str, AfterValidator(_zone)] = "Asia/Singapore"
     """Time zone of `OCMS_VIP_REFRESH_AT`. All other times are Singapore time."""

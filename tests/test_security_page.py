@@ -23,5 +23,5 @@ def test_each_threat_points_at_what_shows_it(row):
 
 
 def test_the_readme_names_every_setting():
-    told = (ROOT / "README.md").read_text()
-    assert [name for name in Settings.model_fields if f"OCMS_{name.upper()}`" not in told] == []
+    readme = (ROOT / "README.md").read_text()
+    assert [name for name in Settings.model_fields if f"OCMS_{name.upper()}`" not in readme] == []

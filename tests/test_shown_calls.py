@@ -88,6 +88,6 @@ def test_the_pages_name_the_newest_published_contract():
 
 
 def test_each_code_of_the_contract_is_explained_to_partners():
-    told = (ROOT / "docs/partners/every-call.md").read_text()
+    page = (ROOT / "docs/partners/every-call.md").read_text()
     codes = set(re.findall(r"OCMS-4\d{3}|OCMS-5\d{3}", (ROOT / "openapi/ocms.yaml").read_text()))
-    assert codes == set(re.findall(r"OCMS-\d{4}", told))
+    assert codes == set(re.findall(r"OCMS-\d{4}", page))

@@ -9,6 +9,7 @@ from db.errors import DatabaseError
 from domain.errors import OperatorError
 from ocms.cli import alerts, dayend, db, jobs, keys, spec
 from ocms.mock_cas.faults import Fault
+from ocms.mock_cas.vehicles import DEFAULT_COUNT
 
 app = typer.Typer(
     name="ocms",
@@ -24,9 +25,9 @@ app.add_typer(spec.app, name="spec")
 app.add_typer(keys.app, name="keys")
 app.add_typer(alerts.app, name="alerts")
 
-Port = Annotated[int | None, typer.Option(min=1, max=65535, help="The port of the API; OCMS_PORT, or 8080.")]
+Port = Annotated[int | None, typer.Option(min=1, max=65535, help="The port of the API; OCMS_PORT by default.")]
 CasPort = Annotated[
-    int | None, typer.Option(min=1, max=65535, help="The port of the mock CAS; OCMS_CAS_PORT, or 8090.")
+    int | None, typer.Option(min=1, max=65535, help="The port of the mock CAS; OCMS_CAS_PORT by default.")
 ]
 Host = Annotated[str, typer.Option(help="The address to listen on; 0.0.0.0 for every IPv4 interface.")]
 
@@ -61,7 +62,7 @@ def serve(
 def mock_cas(  # noqa: PLR0913, PLR0917  # its options
     port: CasPort = None,
     host: Host = "127.0.0.1",
-    vehicles: Annotated[int, typer.Option(min=1, help="The number of VIP vehicles in the list.")] = 500,
+    vehicles: Annotated[int, typer.Option(min=1, help="The number of VIP vehicles in the list.")] = DEFAULT_COUNT,
     day: Annotated[
         int, typer.Option(min=0, help="The day of the list. Each day removes, adds and changes some vehicles.")
     ] = 0,

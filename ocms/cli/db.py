@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from ocms.mock_cas.vehicles import DEFAULT_COUNT
+
 app = typer.Typer(help="The database: its schema, and sample data.", rich_markup_mode=None)
 
 
@@ -30,7 +32,7 @@ def seed(
     notices: Annotated[int, typer.Option(min=0, help="The number of notices.")] = 1000,
     vehicles: Annotated[
         int, typer.Option(min=0, help="The number of VIP vehicles; 0 leaves the list unchanged.")
-    ] = 500,
+    ] = DEFAULT_COUNT,
 ) -> None:
     """Fill an empty database with sample data. Each run inserts the same data."""
     from rich.console import Console

@@ -13,7 +13,7 @@ from contract.document import Contract
 from contract.errors import ServerError
 from ocms.keys import ApiKey, KeyRing, hash_key
 from ocms.mock_cas.faults import Fault
-from ocms.mock_cas.vehicles import vehicles
+from ocms.mock_cas.vehicles import DEFAULT_COUNT, vehicles
 from ocms.settings import DEFAULTS
 from ocms.web.contract_app import contract_app
 from ocms.web.envelope import Envelope
@@ -32,7 +32,7 @@ DRIP_SECONDS = 1.0
 class MockCas(msgspec.Struct, forbid_unknown_fields=True):
     """The behaviour of the mock. It can change while the mock runs."""
 
-    vehicles: Annotated[int, msgspec.Meta(ge=1)] = 500
+    vehicles: Annotated[int, msgspec.Meta(ge=1)] = DEFAULT_COUNT
     day: Annotated[int, msgspec.Meta(ge=0)] = 0
     fault: Fault = Fault.NONE
 

@@ -4,6 +4,9 @@ from collections.abc import Iterator
 from math import ceil
 from typing import Any
 
+DEFAULT_COUNT = 500
+"""The number of sample vehicles, unless another one is given."""
+
 
 def vehicles(count: int, day: int = 0) -> Iterator[dict[str, Any]]:
     """Yield the sample VIP vehicles of a day, in the form in which CAS sends them.

@@ -39,5 +39,5 @@ def test_every_outcome_is_as_its_types_say(sample_server, closed_server, tmp_pat
     (tmp_path / "package.json").write_text('{"type": "module"}')
     (tmp_path / "node_modules").symlink_to(ROOT / "node_modules")
     run(TOOLS / "tsc", "--project", "tsconfig.json", cwd=tmp_path)
-    told = run("node", "outcomes.js", sample_server, closed_server, CAS_KEY, PLUS_KEY, cwd=tmp_path)
-    assert told == "all outcomes as the types say\n"
+    output = run("node", "outcomes.js", sample_server, closed_server, CAS_KEY, PLUS_KEY, cwd=tmp_path)
+    assert output == "all outcomes as the types say\n"

@@ -41,8 +41,8 @@ def test_twice_the_load_it_can_take(replica, seeded):
     before = server.memory()
     outcomes = offer(server.port, data, 2 * rate, SECONDS)
     p99 = sorted(outcomes[200])[int(len(outcomes[200]) * 0.99)]
-    told = ", ".join(f"{status}: {len(taken)}" for status, taken in sorted(outcomes.items()))
-    print(f"{rate:.0f} calls/s sustained; of twice that {told}; p99 of the served ones {p99:.2f} s")  # noqa: T201
+    counts = ", ".join(f"{status}: {len(taken)}" for status, taken in sorted(outcomes.items()))
+    print(f"{rate:.0f} calls/s sustained; of twice that {counts}; p99 of the served ones {p99:.2f} s")  # noqa: T201
     assert outcomes.keys() == {200, 503}
     assert len(outcomes[200]) > rate * SECONDS / 10
     assert p99 < WAIT + 5  # it waits, it works, and the machine does other things as well

@@ -12,8 +12,8 @@ from jobs.recorder import JobFailedError
 def test_the_record_says_how_a_run_ended_and_when_its_alert_was_sent(recorder, database, clock, succeed):
     fail(recorder, due=DUE)
     run = last_run(database)
-    told = {"outcome": "failed", "reason": "empty", "detail": "the list is empty", "due": DUE, "alerted": clock.now}
-    assert run == run | told
+    expected = {"outcome": "failed", "reason": "empty", "detail": "the list is empty", "due": DUE, "alerted": clock.now}
+    assert run == run | expected
     fail(recorder)
     assert last_run(database)["alerted"] is None
     recorder.run(succeed)

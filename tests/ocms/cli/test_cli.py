@@ -218,10 +218,10 @@ def test_the_server_serves_and_stops_within_five_seconds(start, workers, databas
     ],
 )
 def test_the_demo_runs_every_flow_and_stops_within_five_seconds(demo, ocms, stop):
-    process, port, cas_port, url, told = demo
-    assert "The VIP list was replaced; it has 500 vehicles now.\nAdded: 0, removed: 0, changed: 0.\n" in told
+    process, port, cas_port, url, output = demo
+    assert "The VIP list was replaced; it has 500 vehicles now.\nAdded: 0, removed: 0, changed: 0.\n" in output
     for shown in (f"http://127.0.0.1:{port}/docs", f"http://127.0.0.1:{cas_port}", "demo-cas-key", "demo-plus-key"):
-        assert shown in told
+        assert shown in output
     with httpx2.Client(base_url=f"http://127.0.0.1:{port}") as client:
         cas, plus = {"X-API-Key": "demo-cas-key"}, {"X-API-Key": "demo-plus-key"}
         asked = {"notice_nos": ["541000003F"]}

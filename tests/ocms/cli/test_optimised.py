@@ -5,30 +5,50 @@ import subprocess
 import sys
 
 import httpx2
+import pytest
 from fixtures.commands import environment, free_port, wait_for
 from fixtures.replicas import KEYS
+from fixtures.settings import CAS_KEY
 
 
-def test_an_error_is_explained_without_docstrings(database_url, tmp_path):
-    port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, "-OO", "-m", "ocms", "serve", "--port", str(port)],
-        cwd=tmp_path,
-        env=environment(database_url, OCMS_API_KEYS=KEYS),
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        url = wait_for(port, process)
-        with httpx2.Client(base_url=url) as client:
-            response = client.post("/v1/getPaymentStatus", json={"notice_nos": ["N1"]})
-            client.get("/openapi.json")  # the line of a call is written after its response, so before the next one
-    finally:
-        process.terminate()
-    lines = [json.loads(line) for line in process.communicate(timeout=10)[1].splitlines()]
-    assert response.status_code == 401
-    assert response.json()["data"]["message"]
-    assert [line["reason"] for line in lines if "reason" in line] == ["no valid API key or token"]
+@pytest.fixture
+def refused(database_url, tmp_path):
+    """Serve with an option of Python, and make two calls that are refused; returns the responses and the log lines."""
+
+    def run(*options):
+        port = free_port()
+        process = subprocess.Popen(
+            [sys.executable, *options, "-m", "ocms", "serve", "--port", str(port)],
+            cwd=tmp_path,
+            env=environment(database_url, OCMS_API_KEYS=KEYS),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        correlation = {"X-Correlation-ID": "a-refused-call"}
+        try:
+            url = wait_for(port, process)
+            with httpx2.Client(base_url=url, headers=correlation) as client:
+                responses = [
+                    client.post("/v1/getPaymentStatus", json={"notice_nos": ["N1"]}),
+                    client.post("/v1/getPaymentStatus", content=b"{", headers={"X-API-Key": CAS_KEY}),
+                ]
+                client.get("/openapi.json")  # the line of a call is written after its response, so before the next one
+        finally:
+            process.terminate()
+        lines = [json.loads(line) for line in process.communicate(timeout=10)[1].splitlines()]
+        reasons = [line["reason"] for line in lines if "reason" in line]
+        return [(response.status_code, response.json()) for response in responses], reasons
+
+    return run
+
+
+def test_an_error_is_explained_without_docstrings_as_with_them(refused):
+    (with_docstrings, reasons), (without, reasons_without) = refused(), refused("-OO")
+    assert [status for status, _ in without] == [401, 400]
+    assert without == with_docstrings
+    assert len(reasons) == 2
+    assert all(reasons)
+    assert reasons_without == reasons
 
 
 def test_help_is_shown_without_docstrings(tmp_path):

@@ -122,6 +122,6 @@ def test_the_console_cannot_be_forged_either(start, database):
     url = wait_for(port, process)
     httpx2.get(f"{url}/x%0aforged%1b[31m")
     process.terminate()
-    _, told = process.communicate(timeout=10)
-    assert not any(line.startswith("forged") for line in told.splitlines())
-    assert "\x1b" not in told
+    _, output = process.communicate(timeout=10)
+    assert not any(line.startswith("forged") for line in output.splitlines())
+    assert "\x1b" not in output
