@@ -44,7 +44,28 @@ def hold_job_lock(database):
         pass
 
 
+def functions_with_sql():
+    """Every public function of a module of queries that takes a connection, by its name."""
+    modules = (cas_emcons, court_cases, dayend, job_runs, notices, sample_data, vip_vehicles)
+    return {
+        f"{module.__name__.removeprefix('db.')}.{name}": function
+        for module in modules
+        for name, function in inspect.getmembers(module, inspect.isfunction)
+        if function.__module__ == module.__name__ and not name.startswith("_")
+        if next(iter(inspect.signature(function).parameters), None) == "conn"
+    }
+
+
+def reads_notices(function):
+    return list(inspect.signature(function).parameters) == ["conn", "notice_nos"]
+
+
 CASES = {
+    **{
+        name: lambda db, function=function: db.read(function, ["N1"])
+        for name, function in functions_with_sql().items()
+        if reads_notices(function)
+    },
     "cas_emcons.upsert": lambda db: db.write(cas_emcons.upsert, [("N1", "Y")], "CAS", NOW),
     "court_cases.upsert": lambda db: db.write(court_cases.upsert, [("N1", NOW)], "PLUS", NOW),
     "dayend.get_dayend_flag": lambda db: db.read(dayend.get_dayend_flag, date(2026, 6, 30)),
@@ -70,8 +91,6 @@ CASES = {
     "job_runs.is_succeeded": lambda db: db.read(job_runs.is_succeeded, 7),
     "job_runs.get_last_success": lambda db: db.read(job_runs.get_last_success, JOB),
     "job_runs.get_first_start": lambda db: db.read(job_runs.get_first_start, JOB),
-    "notices.list_payment_statuses": lambda db: db.read(notices.list_payment_statuses, ["N1"]),
-    "notices.list_notice_updates": lambda db: db.read(notices.list_notice_updates, ["N1"]),
     "notices.update_court_notices": lambda db: db.write(notices.update_court_notices, CHANGES, "CAS", NOW),
     "sample_data.has_notices": lambda db: db.read(sample_data.has_notices),
     "sample_data.seed_notices": lambda db: db.write(sample_data.seed_notices, 1, lambda _: None),
@@ -128,16 +147,11 @@ def test_each_statement_equals_its_approved_text(server_database, tds, case):
 
 
 def test_every_function_with_sql_has_an_approved_text():
-    modules = (cas_emcons, court_cases, dayend, job_runs, notices, sample_data, vip_vehicles)
-    functions = {
-        f"{module.__name__.removeprefix('db.')}.{name}"
-        for module in modules
-        for name, function in inspect.getmembers(module, inspect.isfunction)
-        if function.__module__ == module.__name__ and not name.startswith("_")
-        if next(iter(inspect.signature(function).parameters), None) == "conn"
-    }
     staging = ("create_vip_staging", "stage_vip_vehicles", "count_repeated_vip_vehicles", "compare_vip_vehicles")
-    assert functions <= {*CASES, *(f"vip_vehicles.{name}" for name in staging)}  # approved with replace_vip_vehicles
+    assert functions_with_sql().keys() <= {
+        *CASES,
+        *(f"vip_vehicles.{name}" for name in staging),
+    }  # approved with replace_vip_vehicles
     assert {file.stem for file in APPROVED.glob("*.sql")} == set(CASES)
 
 
