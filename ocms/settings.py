@@ -136,10 +136,12 @@ class Settings(BaseSettings):
     """Maximum number of requests that wait for a worker. A further one gets a 503."""
     max_wait: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     """Time limit for a request to wait, in seconds. Then it gets a 503."""
-    request_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60.0
-    """Time limit for serving a request, in seconds. Then it gets a 503."""
+    request_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 50.0
+    """Time limit for serving a request, in seconds. Then it gets a 503. The gateway's time limit must be longer."""
     body_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0
     """Time limit for sending a request, and for a pause in reading a response, in seconds."""
+    keep_alive: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 75.0
+    """How long an idle connection stays open, in seconds. The gateway must close its idle connections earlier."""
     tls_cert_file: str | None = None
     """Certificate chain of the API, in PEM form. If empty, the API uses plain HTTP."""
     tls_key_file: str | None = None

@@ -79,6 +79,7 @@ def server_config(app: ASGIApp | str, workers: int, settings: Settings, **option
         server_header=False,
         ws="none",
         backlog=BACKLOG,
+        timeout_keep_alive=settings.keep_alive,  # type: ignore[arg-type]  # it accepts fractions of a second
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         **options,
     )
