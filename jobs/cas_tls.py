@@ -2,6 +2,7 @@
 
 import ssl
 
+from domain.clock import utc_now
 from domain.errors import OperatorError
 
 
@@ -12,8 +13,6 @@ def tls_context(
 
     The files are in PEM form. Raises OperatorError, which names the setting, if one of them cannot be used.
     """
-    if key_file and not cert_file:
-        raise OperatorError("OCMS_CAS_CLIENT_KEY_FILE has no effect without OCMS_CAS_CLIENT_CERT_FILE: set both")
     if not (ca_file or cert_file):
         return True
     try:
@@ -21,13 +20,10 @@ def tls_context(
     except OSError as error:
         raise OperatorError(f"OCMS_CAS_CA_FILE: {ca_file} cannot be used: {_reason(error)}") from error
     if cert_file:
-        try:
-            context.load_cert_chain(cert_file, key_file or None, key_password)
-        except OSError as error:
-            raise OperatorError(
-                "OCMS_CAS_CLIENT_CERT_FILE, OCMS_CAS_CLIENT_KEY_FILE, OCMS_CAS_CLIENT_KEY_PASSWORD: "
-                f"{cert_file} cannot be used: {_reason(error)}"
-            ) from error
+        # importing cryptography takes 0.1 s
+        from jobs.key_pair import KeyPair  # noqa: PLC0415
+
+        KeyPair("OCMS_CAS_CLIENT", cert_file, key_file, key_password).load_into(context, utc_now)
     return context
 
 
@@ -42,5 +38,5 @@ def is_tls_error(error: BaseException | None) -> bool:
 
 def _reason(error: OSError) -> str:
     if isinstance(error, ssl.SSLError):
-        return error.reason.replace("_", " ").lower() if error.reason else "not in PEM form, or the password is wrong"
+        return error.reason.replace("_", " ").lower() if error.reason else "not in PEM form"
     return str(error.strerror)
