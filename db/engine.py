@@ -165,8 +165,7 @@ def connect(
     """
     try:
         parsed = make_url(url)
-        dialect = parsed.get_backend_name()
-        if dialect == "mssql" and parsed.get_driver_name() == "pyodbc":
+        if parsed.get_backend_name() == "mssql" and parsed.get_driver_name() == "pyodbc":
             return Database(
                 sql_server_engine(parsed, connect_timeout=connect_timeout, statement_timeout=statement_timeout)
             )
@@ -176,8 +175,10 @@ def connect(
         ) from error
     except ImportError as error:
         raise OperatorError(f"the system's ODBC library is missing, install unixodbc: {error}") from error
-    if dialect != "sqlite":
-        raise OperatorError(f"OCMS_DATABASE_URL: {dialect} is not supported, only sqlite and mssql+pyodbc")
+    if parsed.drivername not in ("sqlite", "sqlite+pysqlite"):
+        raise OperatorError(f"OCMS_DATABASE_URL: {parsed.drivername} is not supported, only sqlite and mssql+pyodbc")
+    if "?" in url:
+        raise OperatorError("OCMS_DATABASE_URL: options after '?' have no effect on SQLite: remove them")
     path = sqlite_path(url)
     if path is None:
         raise OperatorError("OCMS_DATABASE_URL must name a file, such as sqlite:///var/ocms.db")
@@ -186,7 +187,7 @@ def connect(
 
 def sqlite_path(url: str) -> Path | None:
     """Return the file of an SQLite URL; None for another URL."""
-    match = re.fullmatch(r"sqlite(?:\+\w+)?:///([^?]+)(?:\?.*)?", url)
+    match = re.fullmatch(r"sqlite(?:\+pysqlite)?:///(.+)", url)
     return Path(match.group(1)) if match else None
 
 

@@ -11,6 +11,7 @@ from contract.document import Contract
 from db.engine import Database
 from db.job_runs import Changes
 from domain.clock import utc_now
+from domain.errors import OperatorError
 from jobs.alerts import send_alert
 from jobs.cas_client import CasClient, CasOptions
 from jobs.cas_tls import tls_context
@@ -59,7 +60,9 @@ def schedule_of(settings: Settings) -> list[Daily]:
 
 
 def cas_client(settings: Settings) -> CasClient:
-    """Return the client of CAS. Raises OperatorError if a certificate or a key cannot be used."""
+    """Return the client of CAS. Raises OperatorError if it has no API key, or if a certificate cannot be used."""
+    if not settings.cas_api_key.get_secret_value():
+        raise OperatorError("OCMS_CAS_API_KEY is empty: set it to the key that CAS issued to OCMS")
     options = CasOptions(
         url=settings.cas_url,
         api_key=settings.cas_api_key.get_secret_value(),

@@ -6,11 +6,11 @@ Each setting is described here only. `make settings` writes these descriptions i
 import re
 from datetime import time
 from ipaddress import ip_network
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 import pytz
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from db.dialect import EMPTY_BY, EmptyBy
@@ -19,6 +19,22 @@ from domain.errors import OperatorError
 from ocms.keys import ApiKey
 
 LAST_PORT = 65535
+
+_NEEDS = {
+    "tls_key_file": "tls_cert_file",
+    "tls_key_password": "tls_cert_file",
+    "cas_client_key_file": "cas_client_cert_file",
+    "cas_client_key_password": "cas_client_cert_file",
+    "token_issuer": "token_keys",
+    "token_audience": "token_keys",
+    "token_claim": "token_keys",
+    "token_callers": "token_keys",
+    "token_max_lifetime": "token_keys",
+}
+"""Settings that have no effect without another one."""
+_NEEDED_FOR_TOKENS = ("token_issuer", "token_audience", "token_callers")
+_NEEDS_HTTPS = ("cas_ca_file", "cas_client_cert_file")
+"""Settings that have no effect unless the address of CAS begins with https."""
 
 
 def _clock(text: str) -> time:
@@ -39,7 +55,12 @@ def _window(value: Any) -> Any:
 
 
 def _keys(value: Any) -> Any:
-    return [ApiKey.parse(part) for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    keys = [ApiKey.parse(part) for part in value.split(",") if part.strip()]
+    if len({key.hash for key in keys}) < len(keys):
+        raise ValueError("has the same hash twice: each key belongs to one caller and has one last day")
+    return keys
 
 
 def _zone(name: str) -> str:
@@ -128,6 +149,8 @@ class Settings(BaseSettings):
     """Claim that names the caller."""
     token_callers: Annotated[dict[str, str], NoDecode, BeforeValidator(_token_callers)] = {}
     """Value of that claim for each caller: `CALLER:CLAIM`, separated by commas."""
+    token_max_lifetime: Annotated[int, Field(ge=1)] = 7200
+    """Longest accepted lifetime of a token, from `iat` to `exp`, in seconds."""
     max_connections: Annotated[int, Field(ge=1)] = 2000
     """Maximum number of connections to a worker. A further one gets a 503."""
     max_requests: Annotated[int, Field(ge=1, le=CONNECTIONS)] = CONNECTIONS
@@ -197,6 +220,30 @@ class Settings(BaseSettings):
     validate_responses: bool = False
     """Whether each response is checked against the contract before it is sent."""
 
+    @model_validator(mode="after")
+    def _require_effect(self) -> Self:
+        """Refuse a setting that has no effect, and half a group of settings: the operator relies on what is missing."""
+        for name, needed in _NEEDS.items():
+            if self._is_set(name) and not self._is_set(needed):
+                raise ValueError(f"{variable(name)} has no effect without {variable(needed)}: set both or neither")
+        for name in _NEEDED_FOR_TOKENS:
+            if self.token_keys and not self._is_set(name):
+                raise ValueError(f"{variable(name)} is empty: set it, since OCMS_TOKEN_KEYS is set")
+        for name in _NEEDS_HTTPS:
+            if self._is_set(name) and not self.cas_url.startswith("https://"):
+                raise ValueError(f"{variable(name)} has no effect without TLS: OCMS_CAS_URL must begin with https://")
+        return self
+
+    def _is_set(self, name: str) -> bool:
+        value = getattr(self, name)
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        return bool(text) and value != type(self).model_fields[name].default
+
+
+def variable(name: str) -> str:
+    """Return the name of the environment variable of a setting."""
+    return f"OCMS_{name.upper()}"
+
 
 def load_settings(**overrides: Any) -> Settings:
     """Read the settings. Raises OperatorError, in one line that names the variable, if a value is invalid."""
@@ -206,9 +253,10 @@ def load_settings(**overrides: Any) -> Settings:
         return Settings(**overrides)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        name = f"OCMS_{first['loc'][0]}".upper()
         text = first["msg"].removeprefix("Value error, ").replace("Input should be", "must be", 1)
-        raise OperatorError(f"{name} {text}") from None
+        if first["loc"]:  # otherwise the settings do not fit together, and the text names them
+            text = f"{variable(str(first['loc'][0]))} {text}"
+        raise OperatorError(text) from None
 
 
 DEFAULTS = Settings.model_construct()
