@@ -13,7 +13,8 @@ def test_the_installed_uvicorn_is_the_minor_version_that_was_tested():
     """If this fails, uvicorn has moved: compare `uvicorn.protocols.http.h11_impl` with `ocms.web.protocol`.
 
     `Protocol` relies on `app_state`, `cycle`, `conn`, `connections`, `timeout_keep_alive_handler`,
-    `_unset_keepalive_if_required`, `send_400_response` and the arguments of `RequestResponseCycle`. Then run
+    `_unset_keepalive_if_required`, `send_400_response` and the arguments of `RequestResponseCycle`. `ocms.web.server`
+    relies on `Config.load`, `loaded_app` and `ssl`, and on `handle_hup` and `processes` of `Multiprocess`. Then run
     tests/ocms/web and tests/faults, and raise the bound in pyproject.toml to the next minor version.
     """
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
