@@ -1,4 +1,4 @@
-"""The limits on what a worker serves and holds at a time, and the share of one caller. Beyond them, a call gets a 503."""
+"""The limits on what a worker serves and holds at a time, and the share of one caller. What exceeds them gets a 503."""
 
 import time
 from collections import Counter, defaultdict
