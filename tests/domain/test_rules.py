@@ -15,7 +15,52 @@ def test_a_time_is_parsed_with_its_offset():
 
 
 @pytest.mark.parametrize(
-    "text", ["", "2026-06-30", "2026-06-30T15:15:00", "2026-13-01T00:00:00Z", "9999-12-31T23:59:59-01:00", "now"]
+    ("fraction", "microsecond"),
+    [
+        ("", 0),
+        (".5", 500_000),
+        (".999999", 999_999),
+        (".9999994", 999_999),
+        (".9999995", 999_999),
+        (".9999999", 999_999),
+        (".1234567", 123_456),
+        (".0000009", 0),
+        (".999999500", 999_999),
+        ("." + "9" * 30, 999_999),
+    ],
+)
+@pytest.mark.parametrize("offset", ["+08:00", "Z", "z", "-00:00", "-23:59"])
+def test_a_fraction_beyond_microseconds_is_cut_and_never_reaches_the_next_day(fraction, microsecond, offset):
+    whole = parse_instant(f"2026-06-30T23:59:59{offset}")
+    instant = parse_instant(f"2026-06-30T23:59:59{fraction}{offset}")
+    assert instant == whole.replace(microsecond=microsecond)
+    assert business_date(instant) == business_date(whole)
+
+
+def test_the_last_instant_of_dotnet_is_stored():
+    last = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=SINGAPORE)
+    assert parse_instant("9999-12-31T23:59:59.9999999+08:00") == last
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "2026-06-30",
+        "2026-06-30T15:15:00",
+        "2026-06-30T15:15:00.9999999",
+        "2026-13-01T00:00:00Z",
+        "9999-12-31T23:59:59-01:00",
+        "9999-12-31T16:00:00.0000001Z",
+        "now",
+        "2016-12-31T23:59:60Z",  # a leap second, which no database stores
+        "2026-06-30T24:00:00Z",
+        "2026-06-30T00:00:00+24:00",
+        "2026-06-30T00:00:00+08:60",
+        "2026-06-30T23:59:59,9999999Z",
+        "2026-06-30T23:59:59.Z",
+        "2026-06-30T23:59:59.999999٩Z",
+    ],
 )
 def test_a_text_that_is_not_a_storable_time_is_refused(text):
     with pytest.raises(ValueError, match=r"offset|not a date-time"):

@@ -84,6 +84,9 @@ def test_an_amount_in_any_notation_is_stored_exactly(cas, add_notice, row_of, te
         ("2026-06-30t15:15:00.5z", datetime(2026, 6, 30, 23, 15, 0, 500_000, tzinfo=SINGAPORE)),
         ("2026-06-30T10:15:00-05:00", datetime(2026, 6, 30, 23, 15, tzinfo=SINGAPORE)),
         ("0001-01-01T08:00:00+08:00", datetime(1, 1, 1, 8, tzinfo=SINGAPORE)),
+        ("2026-06-30T23:59:59.9999999+08:00", datetime(2026, 6, 30, 23, 59, 59, 999_999, tzinfo=SINGAPORE)),
+        ("2026-06-30T15:59:59.9999999Z", datetime(2026, 6, 30, 23, 59, 59, 999_999, tzinfo=SINGAPORE)),
+        ("9999-12-31T23:59:59.9999999+08:00", datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=SINGAPORE)),
     ],
 )
 def test_a_time_with_any_offset_is_accepted(cas, add_notice, row_of, text, local):
