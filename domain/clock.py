@@ -24,8 +24,9 @@ def business_date(instant: datetime) -> date:
 def parse_instant(text: str) -> datetime:
     """Parse an RFC 3339 date-time with an offset, and return it in Singapore time.
 
-    A fraction is cut to microseconds. Rounding would move the end of a day as .NET writes it, 23:59:59.9999999, to the
-    next day. Raises ValueError if the text is not such a date-time, or if it is outside the years 1 to 9999 in Singapore.
+    A fraction is cut to microseconds: if it were rounded, the end of a day as .NET writes it, 23:59:59.9999999, would
+    become the next day. Raises ValueError if the text is not such a date-time, or if it is outside the years 1 to 9999
+    in Singapore.
     """
     if "." in text:  # most times have no fraction, and this is faster than the expression
         text = _BEYOND_MICROSECONDS.sub("", text)

@@ -14,8 +14,9 @@ from functools import partial
 from db import migration
 from db.dayend import set_dayend_flag
 from db.sample_data import has_notices, seed_notices, seed_vehicles
-from domain.clock import business_date, utc_now
+from domain.clock import utc_now
 from domain.errors import OperatorError
+from domain.rules import dayend_date
 from jobs.refresh_vip_vehicles import NAME
 from ocms.database import open_database
 from ocms.keys import ApiKey, hash_key
@@ -78,7 +79,7 @@ def _prepare(settings: Settings) -> None:
         if not has_notices(conn):
             seed_notices(conn, NOTICES, lambda _: None)
             seed_vehicles(conn, vehicles(DEFAULT_COUNT))
-        set_dayend_flag(conn, business_date(utc_now()), "Y")
+        set_dayend_flag(conn, dayend_date(utc_now(), settings.dayend_window), "Y")
     database.close()
 
 

@@ -183,7 +183,7 @@ class Settings(BaseSettings):
     timezone: Annotated[str, AfterValidator(_zone)] = "Asia/Singapore"
     """Time zone of `OCMS_VIP_REFRESH_AT`. All other times are Singapore time."""
     dayend_window: Annotated[tuple[time, time] | None, NoDecode, BeforeValidator(_window)] = None
-    """When court updates are accepted, as `HH:MM-HH:MM`. If empty, all day."""
+    """When court updates are accepted, as `HH:MM-HH:MM`; all day if empty. It belongs to the day on which it begins."""
     alert_urls: Annotated[list[str], NoDecode, BeforeValidator(_alert_urls)] = []
     """Apprise URLs of the alert channels, separated by blanks."""
     port: Annotated[int, Field(ge=1, le=LAST_PORT)] = 8080

@@ -257,6 +257,32 @@ def test_outside_its_window_a_batch_is_refused(callers, add_notice, window, stat
 
 
 @pytest.mark.parametrize(
+    ("hours", "flags", "status"),
+    [
+        (2, {30: "Y"}, 200),
+        (2, {30: "Y", 1: "N"}, 200),
+        (2, {1: "Y"}, 409),
+        (2, {30: "N", 1: "Y"}, 409),
+        (3.5, {30: "Y", 1: "Y"}, 409),
+        (24, {30: "Y"}, 409),
+        (24, {1: "Y"}, 200),
+    ],
+)
+def test_after_midnight_the_flag_of_the_day_on_which_the_window_began_counts(
+    callers, add_notice, row_of, database, clock, hours, flags, status
+):
+    add_notice("N1")
+    with database.writing() as conn:
+        conn.execute(tables.dayend.delete())
+        for day, flag in flags.items():
+            set_dayend_flag(conn, date(2026, 6 if day == 30 else 7, day), flag)
+    cas, _ = callers(dayend_window="22:00-02:00")
+    clock.move(hours=hours)  # from 22:30 on 30 June
+    assert send(cas, {"notice_no": "N1", "atoms_flag": "Y"}).status_code == status
+    assert row_of(tables.valid_offence_notice, "N1")["atoms_flag"] == ("Y" if status == 200 else None)
+
+
+@pytest.mark.parametrize(
     "body", [{}, [], "N1", 1, None, {"notice_no": "N1", "atoms_flag": "Y"}, [1, "N1"], [[{"notice_no": "N1"}]]]
 )
 def test_a_body_that_is_not_an_array_of_objects_is_a_bad_request(cas, body):
