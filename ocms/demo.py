@@ -42,6 +42,8 @@ def run_demo(port: int | None, cas_port: int | None) -> None:
         signal.signal(number, lambda *_: stop.set())
     settings = load_settings()
     port, cas_port = port or settings.port, cas_port or settings.cas_port
+    if port == cas_port:
+        raise OperatorError(f"the API and the mock CAS cannot both use port {port}: change OCMS_PORT or OCMS_CAS_PORT")
     for wanted in (port, cas_port):
         require_free("127.0.0.1", wanted)
     os.environ |= {
