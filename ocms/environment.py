@@ -3,13 +3,15 @@
 import difflib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from io import StringIO
 from pathlib import Path
 from typing import get_origin
 
 from dotenv import dotenv_values
 from dotenv.parser import Original, parse_stream
+from dotenv.variables import Variable as Reference
+from dotenv.variables import parse_variables
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
@@ -47,11 +49,21 @@ def _environment_variables() -> Iterator[Variable]:
 def _file_variables() -> Iterator[Variable]:
     text = _read_file()
     lines = [(_line_number(line.original), line) for line in parse_stream(StringIO(text))]
+    names = set(os.environ)
     for number, line in lines:
         if line.error or (line.key is not None and line.value is None):
             raise OperatorError(f"line {number} of {FILE} is not NAME=value, or its quotes are not closed")
+        if (line.key or "").upper().startswith(PREFIX) and _refers_beyond(names, line.value or ""):
+            raise OperatorError(f"line {number} of {FILE} refers to a variable that is not set, with ${{…}}")
+        names.add(line.key or "")
     values = dotenv_values(stream=StringIO(text))  # with references such as ${NAME} resolved
     return ((line.key, values[line.key] or "", f" in line {number} of {FILE}") for number, line in lines if line.key)
+
+
+def _refers_beyond(names: Container[str], value: str) -> bool:
+    """Return whether a value refers to another variable, which the library would replace by nothing."""
+    references = (atom for atom in parse_variables(value) if isinstance(atom, Reference))
+    return any(reference.default is None and reference.name not in names for reference in references)
 
 
 def _line_number(original: Original) -> int:

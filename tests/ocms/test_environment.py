@@ -128,7 +128,9 @@ def test_what_kubernetes_does_not_set_is_not_ignored(monkeypatch, name, value):
         (b"OCMS_PORT=1\nOCMS_PORT=2\n", "OCMS_PORT in line 2 of .env is set twice"),
         (b"OCMS_PORT=1\nocms_port=1\n", "OCMS_PORT in line 2 of .env is set twice"),
         (b"OCMS_PORT=\n", "OCMS_PORT in line 1 of .env is empty"),
-        (b"OCMS_CAS_API_KEY=${NOT_SET_ANYWHERE}\n", "OCMS_CAS_API_KEY in line 1 of .env is empty"),
+        (b"A=1\nOCMS_CAS_API_KEY=secret${NOT_SET_ANYWHERE}\n", "line 2 of .env refers to a variable that is not set"),
+        (b"OCMS_CAS_API_KEY='${LATER}'\nLATER=1\n", "line 1 of .env refers to a variable that is not set"),
+        (b"OCMS_CAS_API_KEY=${NOT_SET_ANYWHERE:-}\n", "OCMS_CAS_API_KEY in line 1 of .env is empty"),
         (b"OCMS_DATABASE_URL='\"sqlite:///x.db\"'\n", "OCMS_DATABASE_URL in line 1 of .env is in quotes"),
     ],
 )
@@ -148,6 +150,7 @@ def test_a_file_that_would_be_misread_is_refused(tmp_path, content, text):
         b"  export OCMS_PORT = '9001'  # a comment\n",
         b'ocms_port="9001"\n',
         b"PREFIX=90\nOCMS_PORT=${PREFIX}01\n",
+        b"OTHER=${NOT_SET_ANYWHERE}\nOCMS_PORT=${NOT_SET_ANYWHERE:-9001}\n",
     ],
 )
 def test_the_usual_forms_of_the_file_are_read(tmp_path, content):
