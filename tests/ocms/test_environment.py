@@ -1,8 +1,11 @@
 """The variables of the settings: an unknown, doubtful or unreadable one stops the start with one line."""
 
 import os
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from domain.errors import OperatorError
 from ocms.settings import Settings, load_settings
@@ -139,6 +142,38 @@ def test_a_file_that_would_be_misread_is_refused(tmp_path, content, text):
     refused = refusal()
     assert refused.startswith(text)
     assert "secret" not in refused
+
+
+PIECES = [
+    "OCMS_PORT",
+    "ocms_port",
+    "OTHER",
+    "=",
+    " ",
+    "\t",
+    "\n",
+    "\r\n",
+    "\f",
+    '"',
+    "'",
+    "#",
+    "\\",
+    "${",
+    "}",
+    ":-",
+    "9001",
+]
+TEXTS = st.lists(st.sampled_from([*PIECES, "export ", "\ufeff", "\0", "\u2028", "é"])).map("".join)
+
+
+@given(st.binary() | TEXTS.map(str.encode) | TEXTS.map(lambda text: text.encode("utf-16")))
+def test_any_file_gives_settings_or_one_line(content):
+    Path(".env").write_bytes(content)
+    try:
+        shown = f"port {load_settings().port}"
+    except OperatorError as error:
+        shown = str(error)
+    assert len(shown.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
