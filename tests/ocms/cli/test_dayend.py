@@ -14,9 +14,11 @@ from ocms.cli import app
 def dayend_at(monkeypatch, database_url, capsys):
     """Run `ocms dayend` at a time in Singapore; returns its output."""
 
-    def run(moment, *arguments, window=""):
+    def run(moment, *arguments, window=None):
         monkeypatch.setenv("OCMS_DATABASE_URL", database_url)
-        monkeypatch.setenv("OCMS_DAYEND_WINDOW", window)
+        monkeypatch.delenv("OCMS_DAYEND_WINDOW", raising=False)
+        if window:
+            monkeypatch.setenv("OCMS_DAYEND_WINDOW", window)
         with time_machine.travel(datetime.fromisoformat(moment).replace(tzinfo=SINGAPORE), tick=False):
             app(["dayend", *arguments], standalone_mode=False)
         return capsys.readouterr().out
@@ -31,7 +33,7 @@ def dayend_at(monkeypatch, database_url, capsys):
         ("2026-07-02T00:30", "22:00-02:00", "2026-07-01"),
         ("2026-07-02T02:00", "22:00-02:00", "2026-07-02"),
         ("2026-07-02T00:30", "22:00-23:59", "2026-07-02"),
-        ("2026-07-02T00:30", "", "2026-07-02"),
+        ("2026-07-02T00:30", None, "2026-07-02"),
     ],
 )
 def test_the_flag_that_is_set_by_default_is_the_one_that_counts_now(dayend_at, database, moment, window, day):
