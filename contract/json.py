@@ -23,7 +23,7 @@ _TOKENS = re.compile(_STRING + r"|[\[\]{}]", re.DOTALL)
 _DEPTH = {"[": 1, "{": 1, "]": -1, "}": -1}
 _LONG_INTEGER = b"0" * (MAX_NUMBER_LENGTH + 1)
 _DIGITS = bytes(48 if chr(byte).isdecimal() else 32 for byte in range(256))
-"""Translates each digit to a zero and any other byte to a space, since searching for a text is faster than a pattern."""
+"""Translates each digit to a zero and any other byte to a space: searching for a text is faster than for a pattern."""
 _SPACE = re.compile(r"[ \t\r\n]*+")
 
 
@@ -33,7 +33,7 @@ def parse_json(text: bytes) -> Any:
     Raises ValueError if the text is not JSON in UTF-8, has an object with a repeated member, is nested too deeply, or
     has an integer with too many digits.
     """
-    members_are_unique = _has_unique_members(text)  # first, so that only one copy of the value is in memory at a time
+    members_are_unique = _has_unique_members(text)  # first: then only one copy of the value is in memory at a time
     try:
         value = _decoder.decode(text)
         if _LONG_INTEGER in text.translate(_DIGITS):
@@ -48,7 +48,7 @@ def parse_json(text: bytes) -> Any:
 def has_more_values(text: bytes, limit: int) -> bool:
     """Return whether a JSON text has more values than `limit`. The text is not parsed, so this is cheap for any text.
 
-    A bracket or a comma precedes each value; a string may contain more of them, so that only then it is scanned.
+    A bracket or a comma precedes each value. Strings may contain them too, so the text is scanned if there are many.
     """
     if text.count(b",") + text.count(b"[") + text.count(b"{") <= limit:
         return False
@@ -58,8 +58,8 @@ def has_more_values(text: bytes, limit: int) -> bool:
 def split_array(text: bytes) -> list[bytes]:
     """Return the text of each item of a JSON array, even if `parse_json` refuses the item.
 
-    Raises ValueError if the text does not have the grammar of JSON or is not an array. Bytes that are not UTF-8, and the
-    inside of an item that is nested too deeply, are not checked: `parse_json` refuses such an item.
+    Raises ValueError if the text does not have the grammar of JSON, or is not an array. Two faults are left to
+    `parse_json`, which refuses such an item: bytes that are not UTF-8, and anything inside too deep nesting.
     """
     decoded = text.decode("utf-8", "surrogateescape")
     items, index, before = list[bytes](), _skip_space(decoded, 0), "["
@@ -93,7 +93,7 @@ def _item_end(text: str, start: int) -> int:
 
 
 def _has_unique_members(text: bytes) -> bool:
-    """Return whether no object has a member twice. False also for what jiter refuses, such as nesting deeper than 200."""
+    """Return whether no object has a member twice. False also if jiter refuses the text for another reason."""
     try:
         jiter.from_json(text, cache_mode="keys", catch_duplicate_keys=True)
     except ValueError:

@@ -94,7 +94,7 @@ class Validator:
 
     @cached_property
     def _parts(self) -> tuple[jsonschema_rs.Draft4Validator, list[tuple[Path, "Validator"]]]:
-        """The schema without the rules of array items, and those rules by the path of each array. Compiled if needed."""
+        """The schema without the rules of array items, and those rules by the path of each array."""
         schema, arrays = _without_items(self._schema, self._components, ())
         rules = [(path, Validator(items, self._components, self._limits)) for path, items in arrays]
         return _compile(schema, self._components), rules

@@ -21,7 +21,7 @@ def filled(item, head=b"[", tail=b"]"):
     return head + b",".join([item] * ((SIZE - len(head)) // (len(item) + 1))) + tail
 
 
-ALL_WRONG = json.dumps(dict.fromkeys(CONTRACT.components["schemas"]["CourtNotice"]["properties"], [])).encode()
+ALL_WRONG = json.dumps({name: [] for name in CONTRACT.components["schemas"]["CourtNotice"]["properties"]}).encode()
 COSTLY = {
     "numbers instead of notices": filled(b"1", b'{"notice_nos":[', b"]}"),
     "as many numbers as notices": b'{"notice_nos":[' + b",".join([b"1"] * 20_000) + b"]}",
