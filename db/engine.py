@@ -180,7 +180,7 @@ def connect(
     if "?" in url:
         raise OperatorError("OCMS_DATABASE_URL: options after '?' have no effect on SQLite: remove them")
     path = sqlite_path(url)
-    if path is None:
+    if path is None or str(path).startswith((":memory:", "file:")):  # a database in memory belongs to one process
         raise OperatorError("OCMS_DATABASE_URL must name a file, such as sqlite:///var/ocms.db")
     return Database(_sqlite_engine(url, path), path)
 

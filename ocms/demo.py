@@ -15,8 +15,9 @@ from db import migration
 from db.dayend import set_dayend_flag
 from db.demo_database import open_demo_file
 from db.sample_data import has_notices, seed_notices, seed_vehicles
-from domain.clock import business_date, utc_now
+from domain.clock import utc_now
 from domain.errors import OperatorError
+from domain.rules import dayend_date
 from jobs.refresh_vip_vehicles import NAME
 from ocms.app import create_service
 from ocms.children import end_with_parent
@@ -30,8 +31,6 @@ from ocms.web.server import require_free, serve
 
 KEYS = {caller: DEMO_KEYS[caller] for caller in ("CAS", "PLUS")}
 """The keys of the callers. They work in the demo only: `ocms serve` refuses them."""
-CAS_TLS = [f"OCMS_CAS_{name}" for name in ("CA_FILE", "CLIENT_CERT_FILE", "CLIENT_KEY_FILE", "CLIENT_KEY_PASSWORD")]
-"""Settings of a real CAS that have no effect on the mock, which uses plain HTTP."""
 NOTICES = 1000
 START_SECONDS = 30
 STOP_SECONDS = 4
@@ -48,13 +47,14 @@ def run_demo(port: int | None, cas_port: int | None, main: Callable[[], None]) -
         signal.signal(number, lambda *_: stop.set())
     settings = load_settings()
     port, cas_port = port or settings.port, cas_port or settings.cas_port
+    if port == cas_port:
+        raise OperatorError(f"the API and the mock CAS cannot both use port {port}: change OCMS_PORT or OCMS_CAS_PORT")
     for wanted in (port, cas_port):
         require_free("127.0.0.1", wanted)
     os.environ |= {
         "OCMS_API_KEYS": ",".join(str(ApiKey(caller, hash_key(key))) for caller, key in KEYS.items()),
         "OCMS_CAS_URL": f"http://127.0.0.1:{cas_port}",
         "OCMS_CAS_API_KEY": DEMO_KEYS["OCMS"],
-        **dict.fromkeys(CAS_TLS, ""),
     }
     os.environ.setdefault("OCMS_LOG_FORMAT", "console")  # the demo is read by a person at a terminal
     settings = load_settings()
@@ -87,7 +87,7 @@ def _prepare(settings: Settings) -> None:
         if not has_notices(conn):
             seed_notices(conn, NOTICES, lambda _: None)
             seed_vehicles(conn, vehicles(DEFAULT_COUNT))
-        set_dayend_flag(conn, business_date(utc_now()), "Y")
+        set_dayend_flag(conn, dayend_date(utc_now(), settings.dayend_window), "Y")
     database.close()
 
 

@@ -10,12 +10,28 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 import pytz
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    HttpUrl,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from db.dialect import EMPTY_BY, EmptyBy
 from db.sql_server import CONNECT_TIMEOUT, CONNECTIONS, STATEMENT_TIMEOUT
 from domain.errors import OperatorError
+from ocms.environment import PREFIX, QUOTED, read_variables
 from ocms.keys import ApiKey
 
 LAST_PORT = 65535
@@ -35,6 +51,7 @@ _NEEDS = {
 _NEEDED_FOR_TOKENS = ("token_issuer", "token_audience", "token_callers")
 _NEEDS_HTTPS = ("cas_ca_file", "cas_client_cert_file")
 """Settings that have no effect unless the address of CAS begins with https."""
+_URL = TypeAdapter(HttpUrl)  # brings an address into the form that browsers use
 
 
 def _clock(text: str) -> time:
@@ -73,7 +90,13 @@ def _zone(name: str) -> str:
 def _web(url: str) -> str:
     try:
         parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and parts.hostname and not parts.query and parts.port != 0
+        usable = (
+            parts.scheme in ("http", "https")
+            and parts.hostname
+            and not parts.query
+            and not parts.fragment
+            and parts.port != 0
+        )
     except ValueError:  # the port is not a number from 0 to 65535
         usable = False
     if not usable:
@@ -84,6 +107,8 @@ def _web(url: str) -> str:
 def _header(secret: SecretStr) -> SecretStr:
     if not re.fullmatch(r"[!-~]*", secret.get_secret_value()):
         raise ValueError("must be printable ASCII characters without blanks")
+    if QUOTED.fullmatch(secret.get_secret_value()):
+        raise ValueError("is in quotes, which belong to the value here; remove them")
     return secret
 
 
@@ -106,7 +131,23 @@ def _token_callers(value: Any) -> Any:
 
 
 def _origins(value: Any) -> Any:
-    return value.split() if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    if not all(map(_is_origin, value.split())):
+        raise ValueError(
+            "must be origins such as https://console.example.gov.sg, separated by blanks: "
+            "lower case, without '*', a path, a final slash or the default port"
+        )
+    return value.split()
+
+
+def _is_origin(text: str) -> bool:
+    """Return whether a text is an origin as browsers send it. They compare it character by character."""
+    try:
+        normal = str(_URL.validate_python(text))
+    except ValidationError:
+        return False
+    return normal == f"{text}/" and bool(re.fullmatch(r"https?://[a-z0-9._:\[\]-]+", text))
 
 
 def _proxies(value: Any) -> Any:
@@ -129,7 +170,7 @@ def _alert_urls(value: Any) -> Any:
 class Settings(BaseSettings):
     """All settings. The environment variable of each is `OCMS_` and its name in capitals."""
 
-    model_config = SettingsConfigDict(env_prefix="OCMS_", env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(frozen=True)
 
     database_url: str = "sqlite:///var/ocms.db"
     """The database, as an SQLAlchemy URL."""
@@ -140,7 +181,7 @@ class Settings(BaseSettings):
     api_keys: Annotated[list[ApiKey], NoDecode, BeforeValidator(_keys)] = []
     """Hashes of the API keys: `CALLER:HASH` or `CALLER:HASH:LAST-DAY`, separated by commas (`ocms keys create`)."""
     token_keys: Annotated[str, AfterValidator(_token_keys)] = ""
-    """JWK set of the token issuer: a file or an https URL. If empty, tokens are not accepted."""
+    """JWK set of the token issuer: a file or an https URL. If not set, tokens are not accepted."""
     token_issuer: str = ""
     """Required `iss` of a token."""
     token_audience: str = ""
@@ -158,7 +199,11 @@ class Settings(BaseSettings):
     max_waiting: Annotated[int, Field(ge=0)] = 400
     """Maximum number of requests that wait for a worker. A further one gets a 503."""
     max_wait: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
-    """Time limit for a request to wait, in seconds. Then it gets a 503."""
+    """Time limit for a request to wait for the service, in seconds from its first byte. Then it gets a 503."""
+    max_received_bytes: Annotated[int, Field(ge=1)] = 2**27
+    """Maximum size of all request bodies that a worker holds at a time, in bytes. A further one gets a 503."""
+    caller_share: Annotated[float, Field(gt=0, le=1)] = 0.75
+    """Largest share of these requests, waiting requests and bytes that one caller may take."""
     request_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 50.0
     """Time limit for serving a request, in seconds. Then it gets a 503. The gateway's time limit must be longer."""
     body_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0
@@ -166,7 +211,7 @@ class Settings(BaseSettings):
     keep_alive: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 75.0
     """How long an idle connection stays open, in seconds. The gateway must close its idle connections earlier."""
     tls_cert_file: str | None = None
-    """Certificate chain of the API, in PEM form. If empty, the API uses plain HTTP."""
+    """Certificate chain of the API, in PEM form. If not set, the API uses plain HTTP."""
     tls_key_file: str | None = None
     """Private key of that certificate, if it is in another file."""
     tls_key_password: SecretStr = SecretStr("")
@@ -180,7 +225,7 @@ class Settings(BaseSettings):
     cas_api_key: Annotated[SecretStr, AfterValidator(_header)] = SecretStr("")
     """API key that CAS issued to OCMS."""
     cas_ca_file: str | None = None
-    """Private authority that signed CAS's certificate, in PEM form. If empty, public authorities are trusted."""
+    """Private authority that signed CAS's certificate, in PEM form. If not set, public authorities are trusted."""
     cas_client_cert_file: str | None = None
     """Client certificate for calls to CAS, in PEM form."""
     cas_client_key_file: str | None = None
@@ -208,7 +253,7 @@ class Settings(BaseSettings):
     timezone: Annotated[str, AfterValidator(_zone)] = "Asia/Singapore"
     """Time zone of `OCMS_VIP_REFRESH_AT`. All other times are Singapore time."""
     dayend_window: Annotated[tuple[time, time] | None, NoDecode, BeforeValidator(_window)] = None
-    """When court updates are accepted, as `HH:MM-HH:MM`. If empty, all day."""
+    """When court updates are accepted, as `HH:MM-HH:MM`; if not set, all day. It belongs to the day of its start."""
     alert_urls: Annotated[list[str], NoDecode, BeforeValidator(_alert_urls)] = []
     """Apprise URLs of the alert channels, separated by blanks."""
     port: Annotated[int, Field(ge=1, le=LAST_PORT)] = 8080
@@ -220,6 +265,13 @@ class Settings(BaseSettings):
     validate_responses: bool = False
     """Whether each response is checked against the contract before it is sent."""
 
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Replace the library's readers, which skip an unknown variable and a line of `.env` that is not a setting."""
+        return init_settings, InitSettingsSource(settings_cls, dict(read_variables(settings_cls.model_fields)))
+
     @model_validator(mode="after")
     def _require_effect(self) -> Self:
         """Refuse a setting that has no effect, and half a group of settings: the operator relies on what is missing."""
@@ -228,7 +280,7 @@ class Settings(BaseSettings):
                 raise ValueError(f"{variable(name)} has no effect without {variable(needed)}: set both or neither")
         for name in _NEEDED_FOR_TOKENS:
             if self.token_keys and not self._is_set(name):
-                raise ValueError(f"{variable(name)} is empty: set it, since OCMS_TOKEN_KEYS is set")
+                raise ValueError(f"{variable(name)} is missing: set it, since OCMS_TOKEN_KEYS is set")
         for name in _NEEDS_HTTPS:
             if self._is_set(name) and not self.cas_url.startswith("https://"):
                 raise ValueError(f"{variable(name)} has no effect without TLS: OCMS_CAS_URL must begin with https://")
@@ -242,11 +294,11 @@ class Settings(BaseSettings):
 
 def variable(name: str) -> str:
     """Return the name of the environment variable of a setting."""
-    return f"OCMS_{name.upper()}"
+    return f"{PREFIX}{name}".upper()
 
 
 def load_settings(**overrides: Any) -> Settings:
-    """Read the settings. Raises OperatorError, in one line that names the variable, if a value is invalid."""
+    """Read the settings. Raises OperatorError, in one line that names the variable, if one is invalid or unknown."""
     if unknown := [key for key in overrides if key not in Settings.model_fields]:
         raise TypeError(f"no such settings: {unknown}")
     try:

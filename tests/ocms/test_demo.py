@@ -98,16 +98,3 @@ def test_the_demo_runs_again_on_its_own_database_even_after_it_was_killed(demo, 
     again.send_signal(signal.SIGTERM)
     again.communicate(timeout=10)
     assert again.returncode == 0
-
-
-def test_the_demo_ignores_the_settings_of_a_real_cas(start, tmp_path):
-    (tmp_path / ".env").write_text(
-        "OCMS_CAS_URL=https://cas.example.gov.sg\nOCMS_CAS_CA_FILE=ca.pem\n"
-        "OCMS_CAS_CLIENT_CERT_FILE=x.pem\nOCMS_CAS_CLIENT_KEY_PASSWORD=p\n"
-    )
-    url = f"sqlite:///{tmp_path}/var/demo.db"
-    process = start("demo", "--port", free_port(), "--cas-port", free_port(), OCMS_DATABASE_URL=url)
-    line = ""
-    while "Ctrl-C" not in line:
-        line = process.stdout.readline()
-        assert line, process.communicate()

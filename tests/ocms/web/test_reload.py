@@ -131,7 +131,15 @@ def test_keys_and_certificate_change_without_a_restart_and_the_log_says_how(serv
 
 
 INVALID = {
-    "no keys": (lambda server: server.configure(""), "OCMS_API_KEYS is empty"),
+    "no keys": (lambda server: server.configure(""), "OCMS_API_KEYS in line 3 of .env is empty"),
+    "a key that has expired": (
+        lambda server: server.configure(f"{NEW}:2020-01-01"),
+        "OCMS_API_KEYS names only keys that have expired",
+    ),
+    "an unknown setting": (
+        lambda server: server.configure(NEW, "OCMS_API_KEY=x\n"),
+        "OCMS_API_KEY in line 4 of .env is not a setting",
+    ),
     "no hash": (lambda server: server.configure("CAS:x"), "OCMS_API_KEYS must be CALLER:HASH"),
     "an unknown caller": (lambda server: server.configure(f"LTA:{'0' * 64}"), "OCMS_API_KEYS names LTA"),
     "a key of the demo": (
