@@ -45,11 +45,12 @@ class KeyPair:
             self._diagnose()
             raise OperatorError(f"{self._cert} cannot be used: {_reason(error)}") from None
         if self.password and not asked:
-            raise OperatorError(f"{self.prefix}_KEY_PASSWORD has no effect: {self._key} is not encrypted")
+            file = self.key_file or self.cert_file
+            raise OperatorError(f"{self.prefix}_KEY_PASSWORD has no effect: the key in {file} is not encrypted")
         return self._describe(now())
 
     def _describe(self, now: datetime) -> dict[str, str]:
-        first = x509.load_pem_x509_certificates(Path(self.cert_file).read_bytes())[0]
+        first = self._first_certificate()
         if first.not_valid_after_utc < now:
             raise OperatorError(f"{self._cert} has expired, it was valid until {first.not_valid_after_utc:%Y-%m-%d}")
         fingerprint = first.fingerprint(SHA256()).hex()[:SHOWN]
@@ -57,14 +58,16 @@ class KeyPair:
 
     def _diagnose(self) -> None:
         """Raise OperatorError for the usual faults of the files; OpenSSL does not say which file has a fault."""
-        chain = _read(self._cert, self.cert_file)
+        certificate = self._first_certificate()
         pem = _read(self._key, self.key_file or self.cert_file)
-        try:
-            certificate = x509.load_pem_x509_certificates(chain)[0]
-        except ValueError:
-            raise OperatorError(f"{self._cert} has no certificate in PEM form, or a damaged one") from None
         if self._private_key(pem).public_key() != certificate.public_key():
             raise OperatorError(f"{self._key} is not the key of the certificate in {self.cert_file}")
+
+    def _first_certificate(self) -> x509.Certificate:
+        try:
+            return x509.load_pem_x509_certificates(_read(self._cert, self.cert_file))[0]
+        except ValueError:
+            raise OperatorError(f"{self._cert} has no certificate in PEM form, or a damaged one") from None
 
     def _private_key(self, pem: bytes) -> PrivateKeyTypes:
         if b"PRIVATE KEY-----" not in pem:

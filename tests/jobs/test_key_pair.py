@@ -114,8 +114,8 @@ def test_a_certificate_with_its_key_is_loaded(files, cert, key, password):
         ("both-locked.pem", None, "", "CERT_FILE", "both-locked.pem is encrypted: set OCMS_TLS_KEY_PASSWORD"),
         ("good.crt", "locked.key", "wrong", "KEY_FILE", "locked.key cannot be read: OCMS_TLS_KEY_PASSWORD is wrong"),
         ("good.crt", "locked-traditional.key", "wrong", "KEY_FILE", "OCMS_TLS_KEY_PASSWORD is wrong"),
-        ("good.crt", "good.key", "p", "KEY_PASSWORD", "has no effect: OCMS_TLS_KEY_FILE: "),
-        ("both.pem", None, "p", "KEY_PASSWORD", "has no effect: OCMS_TLS_CERT_FILE: "),
+        ("good.crt", "good.key", "p", "KEY_PASSWORD", "good.key is not encrypted"),
+        ("both.pem", None, "p", "KEY_PASSWORD", "both.pem is not encrypted"),
         ("expired.pem", None, "", "CERT_FILE", "expired.pem has expired, it was valid until "),
     ],
 )

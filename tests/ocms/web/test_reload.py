@@ -215,6 +215,47 @@ def test_a_call_in_progress_gets_its_response(server, database, add_notice):
     assert [response.status_code for response in done] == [200]
 
 
+def test_no_call_fails_while_the_settings_are_reloaded(server):
+    server, statuses, stop = server(2), [], threading.Event()
+
+    def call():
+        with server.client() as client:
+            while not stop.is_set():
+                sent = client.post("/v1/getPaymentStatus", json=BODY, headers={"X-API-Key": CAS_KEY})
+                statuses.append(sent.status_code)
+
+    callers = [threading.Thread(target=call) for _ in range(3)]
+    for caller in callers:
+        caller.start()
+    for extra in ("", PLUS, "", PLUS):
+        server.configure(f"{OLD},{extra}")
+        server.reload()
+        time.sleep(0.2)
+    stop.set()
+    for caller in callers:
+        caller.join()
+    assert set(statuses) == {200}
+    assert len(server.logged("reloaded")) == 4
+
+
+def test_a_reload_while_the_workers_start_reaches_them(start, database, tmp_path):
+    (tmp_path / ".env").write_text(f"OCMS_API_KEYS={OLD}\n")
+    port = free_port()
+    process = start("serve", "--port", port, "--workers", 2)
+    url = wait_for(port, process)  # the parent listens before its workers have started
+    (tmp_path / ".env").write_text(f"OCMS_API_KEYS={NEW}\n")
+    process.send_signal(signal.SIGHUP)
+    for line in process.stderr:
+        if '"reloaded"' in line:
+            break
+    with httpx2.Client(base_url=url, timeout=20) as client:
+        for key, status in ((NEW_KEY, 200), (CAS_KEY, 401)):
+            for _ in range(4):
+                headers = {"X-API-Key": key, "Connection": "close"}
+                assert client.post("/v1/getPaymentStatus", json=BODY, headers=headers).status_code == status
+    assert process.poll() is None
+
+
 def test_other_settings_that_changed_are_named_since_they_need_a_restart(server):
     server = server()
     server.configure(f"{OLD},{PLUS}", "OCMS_MAX_WAIT=2\nOCMS_CAS_API_KEY=x\n")
