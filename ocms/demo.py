@@ -93,7 +93,6 @@ def _prepare(settings: Settings) -> None:
 
 def _serve(port: int) -> None:
     """Serve the API as `ocms serve` does, but with the demo's keys. Only a call from Python can do that."""
-    end_with_parent()
     try:
         serve(create_service(load_settings()), create_service, "127.0.0.1", port)
     except OperatorError as error:
