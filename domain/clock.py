@@ -7,6 +7,9 @@ import msgspec
 SINGAPORE = timezone(timedelta(hours=8))
 """Singapore's offset from UTC, unchanged since 1982."""
 
+CLOCK_SKEW = timedelta(minutes=5)
+"""Tolerated difference between the clocks of two machines. A stored time is in the future only beyond it."""
+
 
 def utc_now() -> datetime:
     """Return the current time. This is the default clock; tests pass another one."""
