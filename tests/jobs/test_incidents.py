@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from fixtures.recorder import BAD, DUE, GOOD, JOB, LATE, NOWHERE, fail, last_run, titles
 
-from db.job_runs import FAILED, INTERRUPTED, MISSED, SUCCEEDED, finish_run, insert_run, set_alerted
+from db.job_runs import FAILED, MISSED, SUCCEEDED, finish_run, insert_run, set_alerted
 from jobs.failures import InvalidListError
 from jobs.recorder import JobFailedError
 
@@ -245,14 +245,6 @@ def test_a_success_in_the_future_does_not_hide_that_none_has_succeeded(
     assert titles(webhook) == [LATE, GOOD]
 
 
-def test_a_first_start_in_the_future_does_not_put_off_an_alert(new_recorder, webhook, clock, database):
-    fail(new_recorder(NOWHERE))
-    in_the_future(database, clock, INTERRUPTED)
-    clock.move(hours=25)
-    new_recorder().check(DUE)
-    assert titles(webhook) == [BAD, LATE]
-
-
 @pytest.mark.parametrize(("outcome", "reason"), [(FAILED, "empty"), (MISSED, "missed")])
 def test_an_alerted_failure_in_the_future_keeps_back_no_alert(
     recorder, new_recorder, succeed, webhook, clock, database, outcome, reason
@@ -277,15 +269,14 @@ def test_a_clock_that_jumps_and_returns_silences_no_process(recorder, succeed, w
     assert titles(webhook) == [LATE]
 
 
-def test_a_clock_that_jumps_and_returns_puts_off_no_repetition(recorder, webhook, clock):
+def test_a_clock_that_jumps_and_returns_puts_off_no_repetition(recorder, new_recorder, webhook, clock):
     webhook.status = 500
     clock.move(days=365)
     fail(recorder)
     clock.move(days=-365)
-    fail(recorder)
+    fail(new_recorder(NOWHERE))
     webhook.status = 200
     webhook.alerts.clear()
-    clock.move(hours=1)
     recorder.check(DUE)
     assert titles(webhook) == [BAD]
 
