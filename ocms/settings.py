@@ -177,7 +177,7 @@ class Settings(BaseSettings):
     cas_max_bytes: Annotated[int, Field(ge=1)] = 2**30
     """Maximum size of CAS's response after decompression, in bytes."""
     trust_environment: bool = True
-    """Whether calls to CAS and to the token issuer obey `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, `SSL_CERT_FILE` and `SSL_CERT_DIR`."""  # noqa: E501  # one line of the table
+    """Whether calls to CAS and the token issuer obey proxy variables, `SSL_CERT_FILE` and `SSL_CERT_DIR`."""
     vip_refresh_at: Annotated[str, AfterValidator(lambda text: f"{_clock(text):%H:%M}")] = "02:00"
     """Time of day of the VIP refresh."""
     vip_min_share: Annotated[float, Field(ge=0, le=1)] = 0.5
