@@ -38,9 +38,9 @@ def decoded(pieces: Iterable[bytes], codings: Sequence[str]) -> Iterator[bytes]:
 
 def _inflate(pieces: Iterable[bytes], *, gzip: bool) -> Iterator[bytes]:
     """Decompress gzip, any number of members (RFC 1952, section 2.2), or deflate, with or without zlib's header."""
-    stream = None
+    stream, padding = None, b""
     for piece in pieces:
-        rest = piece
+        rest = piece if stream else piece.lstrip(padding)
         while rest:
             if stream is None:
                 zlib_header = rest[0] & 15 == _ZLIB_METHOD
@@ -53,7 +53,8 @@ def _inflate(pieces: Iterable[bytes], *, gzip: bool) -> Iterator[bytes]:
                 raise ContentCodingError(str(error)) from error
             yield block
             rest = b""
-            if stream.eof:  # zeros may fill up the body after the last member
-                rest, stream = stream.unused_data.lstrip(b"\0"), None
+            if stream.eof:
+                padding = b"\0"  # zeros may fill up the body after a member
+                rest, stream = stream.unused_data.lstrip(padding), None
     if stream:
         raise TruncatedContentError("the compressed data ends early")

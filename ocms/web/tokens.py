@@ -70,7 +70,15 @@ class PublishedKeys:
         self._read_at = self._now()
         try:
             found = jwt.PyJWKSet.from_json(self._load())
-        except (OSError, httpx2.HTTPError, httpx2.InvalidURL, ValueError, TypeError, AttributeError, jwt.PyJWTError) as error:
+        except (
+            OSError,
+            httpx2.HTTPError,
+            httpx2.InvalidURL,
+            ValueError,
+            TypeError,
+            AttributeError,
+            jwt.PyJWTError,
+        ) as error:
             _log.error("token_keys_not_readable", source=self._source, error=str(error))
             return
         self._keys = {key.key_id: key for key in found.keys if key.public_key_use in (None, "sig")}

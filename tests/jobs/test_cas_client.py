@@ -239,7 +239,7 @@ MEMBERS = b"".join(compressed(TEXT[start : start + 90_000]) for start in range(0
         ("identity, gzip", compressed(TEXT)),
         ("gzip", MEMBERS),
         ("gzip", compressed(b"") + MEMBERS + compressed(b"") * 1000),
-        ("gzip", MEMBERS + bytes(100)),
+        ("gzip", MEMBERS + bytes(100_000)),
         ("gzip", b"".join(compressed(bytes([byte])) for byte in TEXT[:79]) + compressed(TEXT[79:])),
         ("deflate", compressed(TEXT, 15)),
         ("deflate", compressed(TEXT, -15)),
