@@ -40,7 +40,6 @@ BLOCK = 2**16
 """Bytes that are parsed at a time."""
 SHOWN = 3
 """The number of invalid records that an error describes."""
-
 SHOWN_HEADER = 50
 """The number of characters of a header that an error shows."""
 
