@@ -100,3 +100,20 @@ def test_a_directory_in_the_place_of_the_lock_file_is_an_error(sqlite, lock_file
     lock_file.mkdir()
     with pytest.raises(DatabaseUnavailableError, match="Is a directory"), job_lock(sqlite, JOB):
         pytest.fail("a directory was locked")
+
+
+def test_a_pipe_in_the_place_of_the_lock_file_is_an_error_and_does_not_block(sqlite, lock_file):
+    os.mkfifo(lock_file)
+    with pytest.raises(DatabaseUnavailableError, match="not a regular file, remove it"), job_lock(sqlite, JOB):
+        pytest.fail("a pipe was locked")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="changes the user of a process, which only root may do")
+def test_a_lock_file_that_the_user_may_not_read_is_reported_with_what_to_do(sqlite, lock_file):
+    lock_file.touch(0o600)
+    os.seteuid(64001)
+    try:
+        with pytest.raises(DatabaseUnavailableError, match="Permission denied; give it and its directory to the owner"):
+            job_lock(sqlite, JOB).__enter__()
+    finally:
+        os.seteuid(0)
