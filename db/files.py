@@ -18,12 +18,13 @@ def create_file(path: Path) -> None:
     """
     try:
         _create_directory(path.parent)
-        os.close(create_private(path, path.parent))
-    except FileExistsError:
-        if not path.exists():
-            raise OperatorError(
-                f"OCMS_DATABASE_URL: cannot create {path}: it is a symbolic link to nothing, remove it"
-            ) from None
+        with suppress(FileExistsError):
+            os.close(create_private(path, path.parent))
+        path.stat()
+    except FileNotFoundError:
+        raise OperatorError(
+            f"OCMS_DATABASE_URL: cannot create {path}: it is a symbolic link to nothing, remove it"
+        ) from None
     except OSError as error:
         raise OperatorError(f"OCMS_DATABASE_URL: cannot create {path}: {error.strerror}") from None
 
@@ -42,7 +43,7 @@ def _create_directory(path: Path) -> None:
     if path.is_dir():
         return
     _create_directory(path.parent)
-    path.mkdir(0o700)
+    path.mkdir(0o700, exist_ok=True)
     directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     _give_to_owner_of(path.parent, directory)
     os.close(directory)

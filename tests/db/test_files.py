@@ -1,14 +1,12 @@
 """The files of an SQLite database: who may read them, and to whom they belong."""
 
 import os
-import shutil
 import stat
 import subprocess
 import sys
-import tempfile
-from pathlib import Path
 
 import pytest
+from fixtures.users import SERVICE, needs_root
 
 from db import migration
 from db.check import list_differences
@@ -17,8 +15,6 @@ from db.files import create_file
 from db.job_lock import job_lock
 from domain.errors import OperatorError
 
-SERVICE = 64001
-"""A user and group that is not root and owns nothing else."""
 AS_USER = """
 import os, sys
 from db import migration
@@ -30,7 +26,6 @@ os.setgroups([int(sys.argv[3])])
 os.setgid(int(sys.argv[2]))
 os.setuid(int(sys.argv[2]))
 """
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="changes the user of a process, which only root may do")
 
 
 def mode(path):
@@ -47,15 +42,6 @@ def open_mask():
     mask = os.umask(0)
     yield
     os.umask(mask)
-
-
-@pytest.fixture
-def shared():
-    """A directory that other users can reach, unlike those of pytest."""
-    path = Path(tempfile.mkdtemp(dir="/tmp"))
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
 
 
 def run_as(user, database, code, group=None):
@@ -108,6 +94,15 @@ def test_a_database_is_never_created_where_a_symbolic_link_points(tmp_path):
     with pytest.raises(OperatorError, match=r"cannot create .*/ocms.db: it is a symbolic link to nothing, remove it"):
         create_file(tmp_path / "ocms.db")
     assert not (tmp_path / "target").exists()
+
+
+@pytest.mark.parametrize("parent", ["a-file", "a-link-to-nothing"])
+def test_a_database_is_not_created_in_what_is_not_a_directory(tmp_path, parent):
+    (tmp_path / "a-file").touch()
+    (tmp_path / "a-link-to-nothing").symlink_to("target")
+    with pytest.raises(OperatorError, match=rf"cannot create .*/{parent}/ocms.db: File exists"):
+        create_file(tmp_path / parent / "ocms.db")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a-file", "a-link-to-nothing"]
 
 
 @needs_root

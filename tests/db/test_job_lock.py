@@ -7,6 +7,7 @@ import sys
 
 import pytest
 import stamina
+from fixtures.users import SERVICE, needs_root
 
 from db.engine import connect
 from db.errors import DatabaseUnavailableError
@@ -108,12 +109,14 @@ def test_a_pipe_in_the_place_of_the_lock_file_is_an_error_and_does_not_block(sql
         pytest.fail("a pipe was locked")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="changes the user of a process, which only root may do")
-def test_a_lock_file_that_the_user_may_not_read_is_reported_with_what_to_do(sqlite, lock_file):
-    lock_file.touch(0o600)
-    os.seteuid(64001)
+@needs_root
+def test_a_lock_file_that_the_user_may_not_read_is_reported_with_what_to_do(shared):
+    (shared / f"ocms.db.{JOB}.lock").touch(0o600)
+    sqlite = connect(f"sqlite:///{shared}/ocms.db")
+    refused = pytest.raises(DatabaseUnavailableError, match="Permission denied; give it and its directory to the owner")
+    os.seteuid(SERVICE)
     try:
-        with pytest.raises(DatabaseUnavailableError, match="Permission denied; give it and its directory to the owner"):
-            job_lock(sqlite, JOB).__enter__()
+        with refused, job_lock(sqlite, JOB):
+            pytest.fail("the lock was taken")
     finally:
         os.seteuid(0)
