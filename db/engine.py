@@ -200,7 +200,7 @@ def _sqlite_engine(url: str, path: Path) -> Engine:
 
 
 def _open_existing(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True, check_same_thread=False)
+    return sqlite3.connect(f"file:{quote(bytes(path))}?mode=rw", uri=True, check_same_thread=False)
 
 
 def _open_sqlite(connection: Any, _: Any) -> None:

@@ -21,12 +21,10 @@ def create_file(path: Path) -> None:
         with suppress(FileExistsError):
             os.close(create_private(path, path.parent))
         path.stat()
-    except FileNotFoundError:
-        raise OperatorError(
-            f"OCMS_DATABASE_URL: cannot create {path}: it is a symbolic link to nothing, remove it"
-        ) from None
     except OSError as error:
-        raise OperatorError(f"OCMS_DATABASE_URL: cannot create {path}: {error.strerror}") from None
+        dangling = isinstance(error, FileNotFoundError) and path.is_symlink()
+        reason = "it is a symbolic link to nothing, remove it" if dangling else error.strerror
+        raise OperatorError(f"OCMS_DATABASE_URL: cannot create {path}: {reason}") from None
 
 
 def create_private(path: Path, beside: Path) -> int:

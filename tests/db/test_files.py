@@ -79,6 +79,17 @@ def test_the_mode_of_an_existing_database_and_directory_is_kept_and_reported(tmp
     database.close()
 
 
+@pytest.mark.parametrize("name", [os.fsdecode(b"\xff\xe9.db"), "é.db", "50% #1.db", "a b&mode=ro.db"])
+def test_a_database_can_have_any_name(tmp_path, name):
+    database = connect(f"sqlite:///{tmp_path}/{name}")
+    migration.upgrade(database)
+    assert list_differences(database, "truncate") == []
+    with job_lock(database, "refresh"):
+        write(database)
+    database.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [name, f"{name}.refresh.lock"]
+
+
 def test_a_database_behind_a_symbolic_link_is_used(tmp_path):
     (tmp_path / "real.db").touch(0o600)
     (tmp_path / "ocms.db").symlink_to("real.db")
