@@ -4,10 +4,10 @@ from typing import Any
 
 import structlog
 
+from contract.body import Record
 from contract.call import Call, Response
 from contract.errors import BatchError, NoticesNotFoundError, OcmsError, ServerError
 from contract.types import BatchAccepted, CourtNotice, FailedRecord, FieldError
-from contract.validation import Record
 from db import notices
 from db.dayend import get_dayend_flag
 from db.engine import Connection
