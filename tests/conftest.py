@@ -18,4 +18,5 @@ pytest_plugins = [
     "fixtures.proxies",
     "fixtures.commands",
     "fixtures.replicas",
+    "fixtures.users",
 ]

@@ -4,17 +4,13 @@ import json
 
 import pytest
 from fixtures.contracts import CONTRACT, each_operation, good_bytes
-from fixtures.cost import MiB, cost_of, valid_body
+from fixtures.cost import MAX_MEMORY, MAX_TIMES, MiB, cost_of, valid_body
 from fixtures.effort import effort
 
 from contract.body import max_values
 from contract.errors import InvalidRequestError
 
 SIZE = effort(2, 8) * MiB
-MEMORY = 60 * 10**6
-"""The bytes that parsing a body may take beyond its own size."""
-TIMES = 12
-"""A body may cost this many times a valid one of its size: about 0.3 instead of 0.025 seconds for each MiB."""
 
 
 def filled(item, head=b"[", tail=b"]"):
@@ -58,9 +54,9 @@ def test_no_body_costs_much_more_than_a_valid_one_of_its_size(operation, case):
     body, rules = COSTLY[case], operation.body
     valid = valid_body(operation, len(body))
     normal, hostile = cost_of(rules.parse, valid), cost_of(rules.parse, body)
-    assert hostile.memory < MEMORY
+    assert hostile.memory < MAX_MEMORY
     per_mib = normal.seconds / len(valid)
-    assert hostile.seconds < TIMES * per_mib * max(len(body), MiB)
+    assert hostile.seconds < MAX_TIMES * per_mib * max(len(body), MiB)
 
 
 @each_operation

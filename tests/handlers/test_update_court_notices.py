@@ -84,6 +84,9 @@ def test_an_amount_in_any_notation_is_stored_exactly(cas, add_notice, row_of, te
         ("2026-06-30t15:15:00.5z", datetime(2026, 6, 30, 23, 15, 0, 500_000, tzinfo=SINGAPORE)),
         ("2026-06-30T10:15:00-05:00", datetime(2026, 6, 30, 23, 15, tzinfo=SINGAPORE)),
         ("0001-01-01T08:00:00+08:00", datetime(1, 1, 1, 8, tzinfo=SINGAPORE)),
+        ("2026-06-30T23:59:59.9999999+08:00", datetime(2026, 6, 30, 23, 59, 59, 999_999, tzinfo=SINGAPORE)),
+        ("2026-06-30T15:59:59.9999999Z", datetime(2026, 6, 30, 23, 59, 59, 999_999, tzinfo=SINGAPORE)),
+        ("9999-12-31T23:59:59.9999999+08:00", datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=SINGAPORE)),
     ],
 )
 def test_a_time_with_any_offset_is_accepted(cas, add_notice, row_of, text, local):
@@ -325,6 +328,32 @@ def test_outside_its_window_a_batch_is_refused(callers, add_notice, window, stat
     add_notice("N1")
     cas, _ = callers(dayend_window=window)
     assert send(cas, {"notice_no": "N1", "atoms_flag": "Y"}).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("hours", "flags", "status"),
+    [
+        (2, {30: "Y"}, 200),
+        (2, {30: "Y", 1: "N"}, 200),
+        (2, {1: "Y"}, 409),
+        (2, {30: "N", 1: "Y"}, 409),
+        (3.5, {30: "Y", 1: "Y"}, 409),
+        (24, {30: "Y"}, 409),
+        (24, {1: "Y"}, 200),
+    ],
+)
+def test_after_midnight_the_flag_of_the_day_on_which_the_window_began_counts(
+    callers, add_notice, row_of, database, clock, hours, flags, status
+):
+    add_notice("N1")
+    with database.writing() as conn:
+        conn.execute(tables.dayend.delete())
+        for day, flag in flags.items():
+            set_dayend_flag(conn, date(2026, 6 if day == 30 else 7, day), flag)
+    cas, _ = callers(dayend_window="22:00-02:00")
+    clock.move(hours=hours)  # from 22:30 on 30 June
+    assert send(cas, {"notice_no": "N1", "atoms_flag": "Y"}).status_code == status
+    assert row_of(tables.valid_offence_notice, "N1")["atoms_flag"] == ("Y" if status == 200 else None)
 
 
 @pytest.mark.parametrize(
