@@ -7,7 +7,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from db.engine import create_file
+from db.files import create_file
 from domain.errors import OperatorError
 
 MARK = b"OCMD"

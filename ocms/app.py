@@ -44,7 +44,7 @@ def create_app(settings: Settings, now: Callable[[], datetime] = utc_now) -> Ser
     app: ASGIApp = contract_app(contract, handlers, credentials, settings, lifespan)
     if settings.trusted_proxies:
         app = ProxyHeadersMiddleware(app, settings.trusted_proxies)  # type: ignore[assignment, arg-type]  # uvicorn has its own ASGI types
-    app = Envelope(BodyLimit(app, settings), contract, settings.max_wait)
+    app = Envelope(BodyLimit(app, contract, settings), contract, settings.max_wait)
     if settings.cors_origins:  # outside the envelope, so that a web page can read error responses too
         app = CORSMiddleware(app, settings.cors_origins, ["POST"], ["*"], expose_headers=[CORRELATION_HEADER])
     return Service(app, settings, credentials, contract.callers(), now)

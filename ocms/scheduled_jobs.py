@@ -15,6 +15,7 @@ from domain.errors import OperatorError
 from jobs.alerts import send_alert
 from jobs.cas_client import CasClient, CasOptions
 from jobs.cas_tls import tls_context
+from jobs.environment import require_usable_proxies
 from jobs.incidents import Incidents
 from jobs.recorder import Recorder
 from jobs.refresh_vip_vehicles import NAME, VipRefresh
@@ -60,9 +61,12 @@ def schedule_of(settings: Settings) -> list[Daily]:
 
 
 def cas_client(settings: Settings) -> CasClient:
-    """Return the client of CAS. Raises OperatorError if it has no API key, or if a certificate cannot be used."""
-    if not settings.cas_api_key.get_secret_value():
-        raise OperatorError("OCMS_CAS_API_KEY is empty: set it to the key that CAS issued to OCMS")
+    """Return the client of CAS.
+
+    Raises OperatorError if there is no API key, or if a certificate or a proxy cannot be used.
+    """
+    if settings.trust_environment:
+        require_usable_proxies()
     options = CasOptions(
         url=settings.cas_url,
         api_key=settings.cas_api_key.get_secret_value(),
@@ -72,11 +76,15 @@ def cas_client(settings: Settings) -> CasClient:
         retry_wait=settings.cas_retry_wait,
         deadline=settings.cas_deadline,
         max_bytes=settings.cas_max_bytes,
-        verify=tls_context(
+        trust_environment=settings.trust_environment,
+        tls=tls_context(
             settings.cas_ca_file,
             settings.cas_client_cert_file,
             settings.cas_client_key_file,
             settings.cas_client_key_password.get_secret_value(),
+            trust_environment=settings.trust_environment,
         ),
     )
+    if not settings.cas_api_key.get_secret_value():
+        raise OperatorError("OCMS_CAS_API_KEY is not set: set it to the key that CAS issued to OCMS")
     return CasClient(Contract.load("cas"), options)

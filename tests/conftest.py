@@ -15,6 +15,8 @@ pytest_plugins = [
     "fixtures.vip_lists",
     "fixtures.recorder",
     "fixtures.alerts",
+    "fixtures.proxies",
     "fixtures.commands",
     "fixtures.replicas",
+    "fixtures.users",
 ]
