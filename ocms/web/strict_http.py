@@ -15,6 +15,8 @@ _LINES = re.compile(rb"(?:%b++\r\n(?![ \t]))*+\r\n" % _TEXT)
 """The lines of a head, or the trailers of a chunked body: neither folded nor with control characters."""
 _CHUNK_LINE = re.compile(rb"[0-9A-Fa-f]{1,16}(?:;%b*+)?\r\n" % _TEXT)
 """The line before the data of a chunk. Its size fits into 64 bits, the limit of many other servers."""
+_MAX_EXTENSIONS = 16 * 1024
+"""The maximum number of bytes in the chunk extensions of a body. They do not count towards the size of the body."""
 _EMPTY_LINES = re.compile(rb"(?:\r\n)+")
 _LENGTH = b"\ncontent-length:"
 _VERSIONS = (b"1.0", b"1.1")
@@ -48,6 +50,11 @@ class StrictConnection(h11.Connection):
 class StrictBuffer(ReceiveBuffer):
     """The bytes that are not parsed yet. h11 also ends a line at a bare line feed; this class does not."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._extensions = 0
+        """How many bytes of chunk extensions the present body has had."""
+
     def skip_empty_lines(self) -> None:
         """Remove empty lines before a request, which some clients send after a body (RFC 9112, section 2.2)."""
         if empty := _EMPTY_LINES.match(self._data):
@@ -62,6 +69,7 @@ class StrictBuffer(ReceiveBuffer):
         text = received[: len(received) - len(self)]
         if not _LINES.fullmatch(text):
             raise h11.LocalProtocolError("a line end, a folded line or a character is invalid")
+        self._extensions = 0
         _, *lengths = text.lower().split(_LENGTH)
         if len(lengths) > 1 or (lengths and b"," in lengths[0].partition(b"\r")[0]):
             raise h11.LocalProtocolError("more than one Content-Length")
@@ -72,6 +80,10 @@ class StrictBuffer(ReceiveBuffer):
         line = super().maybe_extract_next_line()
         if line is not None and not _CHUNK_LINE.fullmatch(line):
             raise h11.LocalProtocolError("the line before the data of a chunk is invalid")
+        if line is not None and b";" in line:
+            self._extensions += len(line)
+            if self._extensions > _MAX_EXTENSIONS:
+                raise h11.LocalProtocolError("the chunk extensions are too long")
         return line
 
 
