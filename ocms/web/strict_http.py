@@ -1,7 +1,7 @@
 """h11, with the checks of RFC 9110 and RFC 9112 that it leaves out.
 
-Every request has exactly one reading, so no other server on its way can take a part of its body for a request, or the
-other way round. What has none is refused like any other invalid HTTP: `next_event` raises h11.RemoteProtocolError.
+A gateway and this service must agree where each request ends; otherwise a request can hide in the body of another one.
+A request whose end they could dispute is refused like other invalid HTTP: `next_event` raises h11.RemoteProtocolError.
 """
 
 import re
@@ -59,6 +59,10 @@ class StrictBuffer(ReceiveBuffer):
         """Remove empty lines before a request, which some clients send after a body (RFC 9112, section 2.2)."""
         if empty := _EMPTY_LINES.match(self._data):
             self._extract(empty.end())
+
+    def is_next_line_obviously_invalid_request_line(self) -> bool:
+        """Return whether the first byte can begin neither a request nor an empty line."""
+        return self._data != b"\r" and super().is_next_line_obviously_invalid_request_line()
 
     def maybe_extract_lines(self) -> list[bytearray] | None:
         """Return the lines of a head or of trailers if all have arrived. Raises h11.LocalProtocolError."""
