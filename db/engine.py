@@ -179,7 +179,7 @@ def connect(
     if dialect != "sqlite":
         raise OperatorError(f"OCMS_DATABASE_URL: {dialect} is not supported, only sqlite and mssql+pyodbc")
     path = sqlite_path(url)
-    if path is None:
+    if path is None or str(path).startswith((":memory:", "file:")):  # a database in memory belongs to one process
         raise OperatorError("OCMS_DATABASE_URL must name a file, such as sqlite:///var/ocms.db")
     return Database(_sqlite_engine(url, path), path)
 

@@ -38,7 +38,8 @@ OF_BODY = ("content-type", "content-length")
 LOGGED_PATH = 200
 """The number of characters of a path that the access log shows."""
 
-_encode = msgspec.json.Encoder(decimal_format="number").encode
+encode_json = msgspec.json.Encoder(decimal_format="number").encode
+"""Encodes a value as JSON; decimals become exact numbers."""
 _log = structlog.get_logger(__name__)
 
 
@@ -129,8 +130,8 @@ class ErrorBody:
 
 
 async def send_json(send: Send, status: int, body: Any, headers: Mapping[str, str] | None = None) -> None:
-    """Send a JSON response; decimals are written as exact numbers."""
-    content = _encode(body)
+    """Send a JSON response. A body that is bytes is encoded already."""
+    content = body if isinstance(body, bytes) else encode_json(body)
     fields = {"Content-Type": MEDIA_TYPE, "Content-Length": str(len(content)), **(headers or {})}
     raw = [(name.lower().encode(), value.encode()) for name, value in fields.items()]
     await send({"type": "http.response.start", "status": status, "headers": raw})

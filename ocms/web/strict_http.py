@@ -5,6 +5,7 @@ A request whose end they could dispute is refused like other invalid HTTP: `next
 """
 
 import re
+from enum import StrEnum
 from typing import Any
 
 import h11
@@ -23,6 +24,19 @@ _VERSIONS = (b"1.0", b"1.1")
 _HOST = rb"(?:[\w.~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?"
 _HOST_FIELD = re.compile(rb"(?:%b)?" % _HOST)
 _ABSOLUTE = re.compile(rb"(?i:https?)://(?P<host>%b)(?P<path>/[^?]*)?(?P<query>\?.*)?" % _HOST)
+
+
+class Fault(StrEnum):
+    """Why a request is refused. The log may show it, since it contains no byte of the request."""
+
+    LINES = "a line end, a folded line or a character is invalid"
+    LENGTHS = "more than one Content-Length"
+    CHUNK_LINE = "the line before the data of a chunk is invalid"
+    EXTENSIONS = "the chunk extensions are too long"
+    VERSION = "the version is neither HTTP/1.0 nor HTTP/1.1"
+    CODING = "Transfer-Encoding together with Content-Length or HTTP/1.0"
+    HOST = "the Host is invalid"
+    TARGET = "the form of the target is not one of this server"
 
 
 class StrictConnection(h11.Connection):
@@ -72,22 +86,22 @@ class StrictBuffer(ReceiveBuffer):
             return None
         text = received[: len(received) - len(self)]
         if not _LINES.fullmatch(text):
-            raise h11.LocalProtocolError("a line end, a folded line or a character is invalid")
+            raise h11.LocalProtocolError(Fault.LINES)
         self._extensions = 0
         _, *lengths = text.lower().split(_LENGTH)
         if len(lengths) > 1 or (lengths and b"," in lengths[0].partition(b"\r")[0]):
-            raise h11.LocalProtocolError("more than one Content-Length")
+            raise h11.LocalProtocolError(Fault.LENGTHS)
         return lines
 
     def maybe_extract_next_line(self) -> bytearray | None:
         """Return the line before the data of a chunk if it has arrived. Raises h11.LocalProtocolError."""
         line = super().maybe_extract_next_line()
         if line is not None and not _CHUNK_LINE.fullmatch(line):
-            raise h11.LocalProtocolError("the line before the data of a chunk is invalid")
+            raise h11.LocalProtocolError(Fault.CHUNK_LINE)
         if line is not None and b";" in line:
             self._extensions += len(line)
             if self._extensions > _MAX_EXTENSIONS:
-                raise h11.LocalProtocolError("the chunk extensions are too long")
+                raise h11.LocalProtocolError(Fault.EXTENSIONS)
         return line
 
 
@@ -95,17 +109,17 @@ def _require_valid(request: h11.Request) -> None:
     """Raise h11.LocalProtocolError for a request that h11 accepts and RFC 9110 or RFC 9112 does not."""
     headers = dict(request.headers)
     if request.http_version not in _VERSIONS:
-        raise h11.LocalProtocolError("the version is neither HTTP/1.0 nor HTTP/1.1")
+        raise h11.LocalProtocolError(Fault.VERSION)
     if b"transfer-encoding" in headers and (b"content-length" in headers or request.http_version == b"1.0"):
-        raise h11.LocalProtocolError("Transfer-Encoding together with Content-Length or HTTP/1.0")
+        raise h11.LocalProtocolError(Fault.CODING)
     if not _HOST_FIELD.fullmatch(headers.get(b"host", b"")):
-        raise h11.LocalProtocolError("the Host is invalid")
+        raise h11.LocalProtocolError(Fault.HOST)
     if request.method == b"CONNECT" or not (
         request.target.startswith(b"/")
         or (request.target == b"*" and request.method == b"OPTIONS")
         or _ABSOLUTE.fullmatch(request.target)
     ):
-        raise h11.LocalProtocolError("the form of the target is not one of this server")
+        raise h11.LocalProtocolError(Fault.TARGET)
 
 
 def _from_absolute_form(request: h11.Request) -> h11.Request:
