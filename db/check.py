@@ -1,7 +1,9 @@
 """Comparing a database with what the service needs, for `ocms db check`."""
 
+import stat
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import CHAR, NCHAR, NVARCHAR, Column, Connection, Inspector, Table, inspect, text
@@ -41,10 +43,15 @@ def list_differences(database: Database, empty_by: EmptyBy) -> list[str]:
     """Return what is missing or unsuitable, one line for each difference. Raises DatabaseError."""
     with database.private() as conn:
         found = _columns(conn)
-        differences = [*_schema(conn), *_tables(conn, found)]
+        differences = [*_schema(conn), *_tables(conn, found), *_mode(database.path)]
         if conn.dialect.name == "mssql":
             differences += [*_rounded(conn), *_settings(conn, found), *_permissions(conn, empty_by)]
         return differences
+
+
+def _mode(path: Path | None) -> Iterator[str]:
+    if path and path.stat().st_mode & stat.S_IROTH:
+        yield f"every user of this machine can read {path}: run 'chmod o= {path}*'"
 
 
 def _columns(conn: Connection) -> Types:

@@ -49,7 +49,7 @@ def create_app(settings: Settings, now: Callable[[], datetime] = utc_now) -> ASG
     )
     if settings.trusted_proxies:
         app = ProxyHeadersMiddleware(app, settings.trusted_proxies)  # type: ignore[assignment, arg-type]  # uvicorn has its own ASGI types
-    app = ErrorBody(BodyLimit(app, settings), contract, settings.max_wait)
+    app = ErrorBody(BodyLimit(app, contract, settings), contract, settings.max_wait)
     if settings.cors_origins:
         app = Cors(app, settings.cors_origins)
     return Envelope(app, contract)

@@ -1,5 +1,6 @@
 """The limits on what a worker serves and holds at a time, and the share of one caller. What exceeds them gets a 503."""
 
+import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
@@ -8,7 +9,9 @@ from typing import TypeVar
 import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from contract.document import Contract
 from contract.errors import BusyError
+from domain.errors import OperatorError
 from ocms.settings import Settings
 from ocms.web.request_state import RequestState, request_state
 
@@ -68,11 +71,19 @@ class Gate:
 class BodyLimit:
     """Limits the bytes of request bodies that are held at a time, from their arrival to the end of the call."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, contract: Contract, settings: Settings) -> None:
+        """Raise OperatorError if the limit excludes a body that the contract allows."""
         self._app = app
         self._limit = settings.max_received_bytes
         self._own_limit = _share(settings, settings.max_received_bytes)
         self._held = Counter[str]()
+        largest = max(operation.body.max_bytes for operation in contract.operations.values() if operation.body)
+        if self._own_limit < largest:
+            least = math.ceil(largest / settings.caller_share)
+            raise OperatorError(
+                f"OCMS_MAX_RECEIVED_BYTES must be at least {least}: with OCMS_CALLER_SHARE={settings.caller_share:g}, "
+                f"it has no room for a body of {largest} bytes, which the contract allows"
+            )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request. Raises BusyError while its body arrives, if there is no room for it."""

@@ -8,8 +8,12 @@ from itertools import islice
 
 import pytest
 from fixtures.contracts import each_operation, good_bytes
+from fixtures.cost import MiB
 from fixtures.settings import PLUS_KEY
 from fixtures.sockets import BODY, request
+
+from domain.errors import OperatorError
+from ocms.app import create_app
 
 BATCH = b'[{"notice_no": "N1", "atoms_flag": "Y"}]'
 
@@ -81,8 +85,8 @@ def test_one_caller_leaves_room_for_the_others(callers, held, add_notice, logs):
 
 def test_bodies_have_a_common_limit_and_each_caller_a_share_of_it(connect_to, add_notice, logs):
     add_notice("N1")
-    connect = connect_to(max_received_bytes=10_000, caller_share=0.5)
-    body = BODY.ljust(4_000)
+    connect = connect_to(max_received_bytes=16 * MiB, caller_share=0.5)
+    body = BODY.ljust(6 * MiB)
 
     def begin(**to):
         return connect().send(request(body, **to)[:-1])
@@ -98,17 +102,22 @@ def test_bodies_have_a_common_limit_and_each_caller_a_share_of_it(connect_to, ad
     assert connect().send(request(path="/v1/getNoticeUpdate", key=PLUS_KEY)).response().status == 200
     assert [c.send(body[-1:]).response().status for c in (first, third)] == [200, 200]
     assert {line["reason"] for line in logs("call") if line["status"] == 503} == {"too many bytes of bodies are held"}
-    for size, status in ((5_000, 200), (5_001, 503), (5_000, 200)):  # all is released, whatever the response was
-        assert connect().send(request(BODY.ljust(size))).response().status == status
+    for ending, status in ((b"", 200), (b"x", 400), (b"", 200)):  # all is released, whatever the response is
+        assert connect().send(request(BODY.ljust(8 * MiB - 1) + ending)).response().status == status
 
 
 def test_the_common_limit_of_bodies_holds_for_all_callers_together(connect_to, add_notice):
     add_notice("N1")
-    connect = connect_to(max_received_bytes=10_000, caller_share=1)
-    connect().send(request(BODY.ljust(6_000))[:-1])
+    connect = connect_to(max_received_bytes=10 * MiB, caller_share=0.8)
+    connect().send(request(BODY.ljust(6 * MiB))[:-1])
     to = {"path": "/v1/getNoticeUpdate", "key": PLUS_KEY}
-    assert connect().send(request(BODY.ljust(4_500), **to)).response().status == 503
-    assert connect().send(request(BODY.ljust(3_500), **to)).response().status == 200
+    assert connect().send(request(BODY.ljust(5 * MiB), **to)).response().status == 503
+    assert connect().send(request(BODY.ljust(3 * MiB), **to)).response().status == 200
+
+
+def test_a_limit_without_room_for_a_body_of_the_contract_is_refused(make_settings, clock):
+    with pytest.raises(OperatorError, match="OCMS_MAX_RECEIVED_BYTES must be at least 11184811"):
+        create_app(make_settings(max_received_bytes=8 * MiB), clock)
 
 
 def test_the_time_that_a_caller_takes_to_send_is_not_waiting(connect_to, held, add_notice):
