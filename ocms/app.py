@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from starlette.middleware.cors import CORSMiddleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from contract.document import Contract
@@ -18,7 +17,8 @@ from ocms.database import open_database
 from ocms.logs import configure_logging
 from ocms.settings import Settings
 from ocms.web.contract_app import contract_app
-from ocms.web.envelope import CORRELATION_HEADER, Envelope
+from ocms.web.cors import Cors
+from ocms.web.envelope import Envelope, ErrorBody
 from ocms.web.limits import BodyLimit
 from ocms.web.service import Service, create_credentials
 
@@ -44,10 +44,10 @@ def create_app(settings: Settings, now: Callable[[], datetime] = utc_now) -> Ser
     app: ASGIApp = contract_app(contract, handlers, credentials, settings, lifespan)
     if settings.trusted_proxies:
         app = ProxyHeadersMiddleware(app, settings.trusted_proxies)  # type: ignore[assignment, arg-type]  # uvicorn has its own ASGI types
-    app = Envelope(BodyLimit(app, contract, settings), contract, settings.max_wait)
-    if settings.cors_origins:  # outside the envelope, so that a web page can read error responses too
-        app = CORSMiddleware(app, settings.cors_origins, ["POST"], ["*"], expose_headers=[CORRELATION_HEADER])
-    return Service(app, settings, credentials, contract.callers(), now)
+    app = ErrorBody(BodyLimit(app, contract, settings), contract, settings.max_wait)
+    if settings.cors_origins:
+        app = Cors(app, settings.cors_origins)
+    return Service(Envelope(app, contract), settings, credentials, contract.callers(), now)
 
 
 def create_service(settings: Settings) -> Service:
