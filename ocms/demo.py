@@ -55,6 +55,7 @@ def run_demo(port: int | None, cas_port: int | None, main: Callable[[], None]) -
         "OCMS_API_KEYS": ",".join(str(ApiKey(caller, hash_key(key))) for caller, key in KEYS.items()),
         "OCMS_CAS_URL": f"http://127.0.0.1:{cas_port}",
         "OCMS_CAS_API_KEY": DEMO_KEYS["OCMS"],
+        "OCMS_TRUST_ENVIRONMENT": "false",  # a proxy does not reach the mock CAS on this machine
     }
     os.environ.setdefault("OCMS_LOG_FORMAT", "console")  # the demo is read by a person at a terminal
     settings = load_settings()

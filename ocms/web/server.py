@@ -175,7 +175,7 @@ def listen(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
         _require_explicit(host, listener.getsockname()[0])
         listener.listen(BACKLOG)
-    except UnicodeError:
+    except (UnicodeError, TypeError):  # which of the two depends on the bytes
         listener.close()
         raise OperatorError(f"--host {host!r} is not an address") from None
     except OperatorError:
