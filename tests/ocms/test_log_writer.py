@@ -1,0 +1,197 @@
+"""The log is written in a thread of its own: a reader that stops reading stops no process."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import httpx2
+import pytest
+from fixtures.commands import environment, free_port, wait_for
+from fixtures.replicas import KEYS
+from fixtures.settings import CAS_KEY
+
+from ocms.log_writer import QUEUE_SIZE, LogWriter
+
+PIPE_BYTES = 64 * 1024
+
+
+@pytest.fixture
+def pipe():
+    """A pipe; returns its two ends."""
+    reader, writer = os.pipe()
+    yield reader, writer
+    for end in (reader, writer):
+        try:
+            os.close(end)
+        except OSError:  # the test has closed it
+            continue
+
+
+def read_all(descriptor):
+    with open(descriptor, "rb", closefd=False) as stream:
+        return stream.read()
+
+
+def python(code, **options):
+    """Run Python code that logs, to its end."""
+    return subprocess.run(
+        [sys.executable, *options.pop("options", ()), "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+        **options,
+    )
+
+
+LOG = """
+import sys, structlog
+from ocms.logs import configure_logging
+configure_logging("json")
+log = structlog.get_logger("test")
+"""
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_log_that_nobody_reads_stops_no_worker_and_sigterm_still_ends_it(database_url, database, tmp_path, workers):
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ocms", "serve", "--port", str(port), "--workers", str(workers)],
+        cwd=tmp_path,
+        env=environment(database_url, OCMS_API_KEYS=KEYS),
+        stderr=subprocess.PIPE,
+    )
+    try:
+        url = wait_for(port, process)
+        notices = [f"N{number}" for number in range(1500)]
+        with httpx2.Client(base_url=url, headers={"X-API-Key": CAS_KEY}, timeout=10) as client:
+            for _ in range(20):  # each one logs its unknown notices
+                assert client.post("/v1/getPaymentStatus", json={"notice_nos": notices}).status_code == 200
+        stopped = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=10) in (0, -signal.SIGTERM)
+        assert time.monotonic() - stopped < 5
+        assert len(process.stderr.read()) > PIPE_BYTES // 2, "the pipe was full"
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_lines_without_a_place_are_counted_and_the_count_is_written_when_the_log_is_read_again(pipe):
+    reader, writer = pipe
+    log = LogWriter(writer)
+    line = "x" * 4095 + "\n"
+    lines = 2 * QUEUE_SIZE // len(line)
+    for _ in range(lines):
+        log.write(line)
+    taken, deadline = b"", time.monotonic() + 10
+    while b"were lost" not in taken and time.monotonic() < deadline:
+        taken += os.read(reader, PIPE_BYTES)
+    log.write("the next line\n")
+    while b"the next line" not in taken and time.monotonic() < deadline:
+        taken += os.read(reader, PIPE_BYTES)
+    lost = sum(int(text.split()[0]) for text in taken.decode().splitlines() if "were lost" in text)
+    assert lost >= lines // 2 - 20
+    assert taken.count(line.encode()) + lost == lines
+
+
+def test_writing_never_waits_and_holds_a_bounded_amount(pipe):
+    _, writer = pipe
+    log = LogWriter(writer)
+    begun = time.monotonic()
+    for _ in range(100_000):
+        log.write("x" * 400 + "\n")
+    assert time.monotonic() - begun < 5
+    assert log._size <= QUEUE_SIZE
+
+
+def test_the_end_of_a_process_waits_one_second_for_the_log_at_most(pipe):
+    _, writer = pipe
+    log = LogWriter(writer)
+    log.write("x" * 2 * PIPE_BYTES)
+    begun = time.monotonic()
+    log.close()
+    log.close()
+    assert 0.9 < time.monotonic() - begun < 1.5
+
+
+@pytest.mark.parametrize("end", ["", "sys.exit(3)", "raise OSError('unexpected')"])
+@pytest.mark.parametrize("options", [(), ("-OO",)], ids=["", "-OO"])
+def test_the_last_lines_of_a_process_come_out(end, options):
+    done = python(LOG + "for n in range(2000): log.info('line', n=n)\n" + end, options=options)
+    numbers = [json.loads(line)["n"] for line in done.stderr.splitlines() if line.startswith("{")]
+    assert numbers == list(range(2000))
+
+
+def test_lines_of_several_threads_stay_whole():
+    code = """
+import threading
+def run(number):
+    for n in range(300): log.info('line', number=number, text='y' * 500)
+threads = [threading.Thread(target=run, args=(number,)) for number in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+    lines = [json.loads(line) for line in python(LOG + code).stderr.splitlines()]
+    assert len(lines) == 2400
+
+
+def test_a_signal_handler_may_log_while_a_line_is_written():
+    code = """
+import signal
+signal.signal(signal.SIGALRM, lambda *_: log.info('alarm'))
+signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+for n in range(3000): log.info('line', n=n)
+signal.setitimer(signal.ITIMER_REAL, 0)
+"""
+    done = python(LOG + code)
+    events = [json.loads(line)["event"] for line in done.stderr.splitlines()]
+    assert done.returncode == 0
+    assert events.count("line") == 3000
+    assert "alarm" in events
+
+
+def test_a_reader_that_is_gone_stops_nothing(pipe):
+    reader, writer = pipe
+    log = LogWriter(writer)
+    os.close(reader)
+    for _ in range(10):
+        log.write("x" * 1000 + "\n")
+    log.close()
+    assert log._patience > 0.5
+
+
+def test_a_stream_that_another_process_made_non_blocking_loses_nothing(pipe):
+    reader, writer = pipe
+    os.set_blocking(writer, False)
+    log = LogWriter(writer)
+    for number in range(1000):
+        log.write(f"{number:0399}\n")
+    taken = b""
+    while len(taken) < 400_000:
+        taken += os.read(reader, PIPE_BYTES)
+    assert [int(line) for line in taken.splitlines()] == list(range(1000))
+
+
+def test_with_standard_error_closed_no_file_of_the_process_is_written(tmp_path):
+    target = tmp_path / "file"
+    code = LOG + f"file = open({str(target)!r}, 'w')\nlog.info('line')\nprint(file.fileno())"
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" 2>&-', "sh", sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=20,
+        check=True,
+    )
+    assert done.stdout == "2\n", "the file has the number of standard error"
+    assert target.read_text() == ""
+
+
+def test_nothing_starts_a_thread_before_the_first_line():
+    code = LOG + "import threading; print(threading.active_count()); log.info('x'); print(threading.active_count())"
+    assert python(code).stdout == "1\n2\n"
+    assert threading.active_count() >= 1
