@@ -16,6 +16,7 @@ from handlers import load_handlers
 from handlers.services import Services
 from ocms.database import open_database
 from ocms.keys import KeyRing
+from ocms.log_writer import standard_error
 from ocms.logs import configure_logging
 from ocms.settings import Settings, load_settings
 from ocms.web.contract_app import contract_app
@@ -37,6 +38,7 @@ def create_app(settings: Settings, now: Callable[[], datetime] = utc_now) -> ASG
     async def lifespan(_: Any) -> AsyncIterator[None]:
         yield
         database.close()
+        standard_error().close()  # a worker ends by the signal that it received, which calls no function of atexit
 
     handlers = load_handlers(contract, Services(database, settings.dayend_window, now))
     app: ASGIApp = contract_app(
