@@ -117,7 +117,10 @@ def _to_json(line: dict[str, Any], **_: object) -> str:
     try:
         encoded = _encode(line)
     except UnicodeEncodeError:  # a lone surrogate, which UTF-8 cannot represent
-        line = {name: _text(value).encode(errors="backslashreplace").decode() for name, value in line.items()}
+        line = {
+            name: value if isinstance(value, int | float) else _text(value).encode(errors="backslashreplace").decode()
+            for name, value in line.items()
+        }
         encoded = _encode(line)
     return (encoded if len(encoded) < MAX_LINE else _encode_cut(line)).decode()
 

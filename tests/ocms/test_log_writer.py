@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import ExitStack
 
 import httpx2
 import pytest
@@ -58,29 +59,56 @@ log = structlog.get_logger("test")
 """
 
 
+@pytest.fixture
+def serve_unread(database_url, database, tmp_path):
+    """Serve in a process whose log nobody reads; returns the process and a client."""
+    with ExitStack() as stack:
+
+        def start(workers=1):
+            port = free_port()
+            command = [sys.executable, "-m", "ocms", "serve", "--port", str(port), "--workers", str(workers)]
+            env = environment(database_url, OCMS_API_KEYS=KEYS)
+            process = subprocess.Popen(command, cwd=tmp_path, env=env, stderr=subprocess.PIPE)
+            stack.callback(process.communicate)
+            stack.callback(process.kill)
+            url = wait_for(port, process)
+            return process, stack.enter_context(httpx2.Client(base_url=url, headers={"X-API-Key": CAS_KEY}, timeout=20))
+
+        yield start
+
+
+NOTICES = {"notice_nos": [f"{number:050}" for number in range(100)]}
+"""Unknown notices, whose numbers are 5 KB of the log."""
+
+
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_log_that_nobody_reads_stops_no_worker_and_sigterm_still_ends_it(database_url, database, tmp_path, workers):
-    port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "ocms", "serve", "--port", str(port), "--workers", str(workers)],
-        cwd=tmp_path,
-        env=environment(database_url, OCMS_API_KEYS=KEYS),
-        stderr=subprocess.PIPE,
-    )
-    try:
-        url = wait_for(port, process)
-        notices = [f"N{number}" for number in range(1500)]
-        with httpx2.Client(base_url=url, headers={"X-API-Key": CAS_KEY}, timeout=10) as client:
-            for _ in range(20):  # each one logs its unknown notices
-                assert client.post("/v1/getPaymentStatus", json={"notice_nos": notices}).status_code == 200
-        stopped = time.monotonic()
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=10) in (0, -signal.SIGTERM)
-        assert time.monotonic() - stopped < 5
-        assert len(process.stderr.read()) > PIPE_BYTES // 2, "the pipe was full"
-    finally:
-        process.kill()
-        process.communicate()
+def test_a_log_that_nobody_reads_stops_no_worker_and_sigterm_still_ends_it(serve_unread, workers):
+    process, client = serve_unread(workers)
+    for _ in range(40):
+        assert client.post("/v1/getPaymentStatus", json=NOTICES).status_code == 200
+    stopped = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=10) == 0
+    assert time.monotonic() - stopped < 5
+    assert len(process.stderr.read()) > PIPE_BYTES // 2, "the pipe was full"
+
+
+def test_lost_lines_are_counted_in_the_log_of_a_server_that_is_read_again(serve_unread):
+    process, client = serve_unread()
+    calls = QUEUE_SIZE // 5_000 + 100
+    for _ in range(calls):
+        assert client.post("/v1/getPaymentStatus", json=NOTICES).status_code == 200
+    counts, lines = [], 0
+    while not counts:
+        line = json.loads(process.stderr.readline())
+        lines += 1
+        counts += [line["count"]] if line["event"] == "log_lines_lost" else []
+    assert line["level"] == "warning"
+    assert counts[0] > 50
+    process.send_signal(signal.SIGTERM)
+    rest = process.communicate(timeout=10)[1].splitlines()
+    counts += [line["count"] for line in map(json.loads, rest) if line["event"] == "log_lines_lost"]
+    assert lines + len(rest) - len(counts) + sum(counts) == 1 + 2 * calls, "serving, and two lines for each call"
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -95,7 +123,9 @@ def test_a_call_that_ends_with_the_server_is_logged(database_url, database, tmp_
     try:
         assert httpx2.get(f"{wait_for(port, process)}/openapi.json", timeout=20).is_success
         with socket.create_connection(("127.0.0.1", port)) as caller:
-            head = "POST /v1/getPaymentStatus HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\nX-Correlation-ID: the-last\r\n"
+            head = (
+                "POST /v1/getPaymentStatus HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\nX-Correlation-ID: the-last\r\n"
+            )
             caller.sendall(f"{head}X-API-Key: {CAS_KEY}\r\n\r\n{{".encode())
             time.sleep(0.3)
             process.send_signal(signal.SIGTERM)
@@ -109,7 +139,9 @@ def test_a_call_that_ends_with_the_server_is_logged(database_url, database, tmp_
 
 
 def test_the_reason_of_a_failed_command_follows_the_lines_of_the_log(ocms, database):
-    failed = ocms("jobs", "run", "refresh-vip-vehicles", OCMS_CAS_URL=f"http://127.0.0.1:{free_port()}", OCMS_CAS_ATTEMPTS="1")
+    failed = ocms(
+        "jobs", "run", "refresh-vip-vehicles", OCMS_CAS_URL=f"http://127.0.0.1:{free_port()}", OCMS_CAS_ATTEMPTS="1"
+    )
     *lines, last = failed.stderr.splitlines()
     assert last.startswith("ocms: CAS cannot be reached")
     assert "job_failed" in [json.loads(line)["event"] for line in lines]
