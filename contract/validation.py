@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qsl
 
 import jsonschema_rs
@@ -17,6 +17,8 @@ from domain.clock import parse_instant
 
 Schema = dict[str, Any]
 
+SHOWN_NAME = 40
+"""The number of characters of an unknown member's name that the log shows."""
 _RFC3339 = jsonschema_rs.Draft4Validator({"format": "date-time"}, validate_formats=True)
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
 """An integer in a query string. A longer one stays text, which no integer schema accepts."""
@@ -50,6 +52,29 @@ class FaultLimits:
     message: int
 
 
+class Fault(dict[str, object]):
+    """A `FieldError`, with the text that describes it in the log: pointer and keyword, and nothing that was sent.
+
+    The only exception is the name of a member that the schema does not have, cut to `SHOWN_NAME` characters.
+    """
+
+    __slots__ = ("shown",)
+
+    def __init__(self, error: FieldError, shown: str) -> None:
+        super().__init__(error)
+        self.shown = shown
+
+
+def described(error: FieldError, text: str) -> FieldError:
+    """Return a fault with the text that describes it in the log."""
+    return cast("FieldError", Fault(error, text))
+
+
+def shown(fault: FieldError) -> str:
+    """Return the text that describes a fault in the log; an empty text if it has none."""
+    return getattr(fault, "shown", "")
+
+
 class Validator:
     """A compiled schema."""
 
@@ -73,24 +98,30 @@ class Validator:
             if self._compiled.is_valid(value):
                 return []
             return [
-                self.fault(_pointer(error), error.message)
+                self.fault(_pointer(error), error.message, _shown(error))
                 for error in islice(self._compiled.iter_errors(value), self._limits.items)
             ]
         except ValueError as error:
-            return [self.fault("", str(error))]
+            return [self.fault("", str(error), "too deep")]
 
-    def fault(self, field: str, message: str) -> FieldError:
-        """Return one fault, cut to the lengths of the contract."""
-        return {"field": field[: self._limits.field], "message": message[: self._limits.message]}
+    def fault(self, field: str, message: str, shown: str) -> FieldError:
+        """Return one fault, cut to the lengths of the contract. `shown` describes it in the log."""
+        error: FieldError = {"field": field[: self._limits.field], "message": message[: self._limits.message]}
+        return described(error, shown)
 
 
-def _pointer(error: jsonschema_rs.ValidationError) -> str:
+def _shown(error: jsonschema_rs.ValidationError) -> str:
+    return f"{_pointer(error, SHOWN_NAME)} {error.schema_path[-1]}"
+
+
+def _pointer(error: jsonschema_rs.ValidationError, longest: int | None = None) -> str:
+    """Return the JSON pointer of an error; of an unknown member's name, `longest` characters."""
     path: list[str | int] = list(error.instance_path)
     match error.kind:
         case jsonschema_rs.ValidationErrorKind.Required(property=name):
             path.append(str(name).strip('"'))
         case jsonschema_rs.ValidationErrorKind.AdditionalProperties(unexpected=names):
-            path.append(names[0])
+            path.append(names[0][:longest])
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
 
 
@@ -118,13 +149,13 @@ class BodyRules:
         try:
             value = parse_json(body)
         except ValueError as error:
-            raise InvalidRequestError(errors=[self.whole.fault("", str(error))]) from error
+            raise InvalidRequestError(errors=[self.whole.fault("", str(error), "not JSON")]) from error
         if faults := self.whole.faults(value):
             raise InvalidRequestError(errors=faults)
         if self.record is None:
             return value
         if not any(isinstance(item, dict) for item in value):
-            raise InvalidRequestError(errors=[self.whole.fault("", "value is not an array of objects")])
+            raise InvalidRequestError(errors=[self.whole.fault("", "value is not an array of objects", "/0 type")])
         return [Record(index, item, self.record.faults(item)) for index, item in enumerate(value)]
 
 
@@ -149,17 +180,23 @@ class QueryRules:
         given: dict[str, list[str]] = {}
         for name, text in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
             given.setdefault(name, []).append(text)
-        faults = [self._any.fault(name, "required parameter") for name in self._required if name not in given]
+        faults = [
+            self._any.fault(name, "required parameter", f"{name} required")
+            for name in self._required
+            if name not in given
+        ]
         values = dict(self._defaults)
         for name, texts in given.items():
             if name not in self._schemas:
-                faults.append(self._any.fault(name, "unknown parameter"))
+                faults.append(self._any.fault(name, "unknown parameter", "unknown parameter"))
             elif self._schemas[name]["type"] != "array" and len(texts) > 1:
-                faults.append(self._any.fault(name, "given more than once"))
+                faults.append(self._any.fault(name, "given more than once", f"{name} repeated"))
             else:
                 values[name] = _value(texts, self._schemas[name])
                 found = self._validators[name].faults(values[name])
-                faults.extend(self._any.fault(name + fault["field"], fault["message"]) for fault in found)
+                faults += [
+                    self._any.fault(name + fault["field"], fault["message"], name + shown(fault)) for fault in found
+                ]
         if faults:
             raise InvalidRequestError(errors=faults[: self._max_faults])
         return values

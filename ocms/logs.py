@@ -148,7 +148,7 @@ def _cut(text: str, length: int) -> str:
     return text[:half] + mark + text[len(text) - half :]
 
 
-def _cut_text(_logger: object, _method: str, text: str) -> str:
+def _cut_text(_logger: object, _method: str, text: Any) -> str:
     """Cut a line for a console to `MAX_LINE` bytes."""
     return text if len(text.encode(errors="replace")) < MAX_LINE else _cut(text, MAX_LINE // 4)
 

@@ -15,7 +15,9 @@ from uvicorn.protocols.http.flow_control import CLOSE_HEADER
 
 from contract.document import MEDIA_TYPE, Contract
 from contract.errors import BusyError
+from ocms.web.access_log import AccessLog, first_fault
 from ocms.web.error_responses import error_response
+from ocms.web.pages import PAGES
 from ocms.web.request_state import RequestState, request_state
 
 CORRELATION_HEADER = "X-Correlation-ID"
@@ -28,11 +30,8 @@ SECURE_HEADERS = [
 ]
 """Added to every response that does not set the header itself."""
 HSTS = (b"strict-transport-security", b"max-age=31536000")
-LOGGED_PATH = 200
-"""The number of characters of a path that the access log shows."""
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
-_log = structlog.get_logger(__name__)
 
 
 class Envelope:
@@ -42,6 +41,7 @@ class Envelope:
         self._app = app
         self._contract = contract
         self._max_wait = max_wait
+        self._access_log = AccessLog([*PAGES, *(operation.path for operation in contract.operations.values())])
         self._is_correlation_id = contract.validator("CorrelationId").is_valid
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -77,13 +77,13 @@ class Envelope:
                 if status:
                     raise
                 error = error_response(raised)
-                state.reason = str(error)
+                state.reason, state.fault = str(error), first_fault(error)
                 body = self._contract.error_body(error, correlation_id)
                 await send_json(send_with_headers, error.status, body, error.headers)
                 if isinstance(raised, asyncio.CancelledError):
                     raise
             finally:
-                _log_access(scope, state, status, time.perf_counter() - started)
+                self._access_log.write(scope, state, status, time.perf_counter() - started)
 
     def _require_room(self, state: RequestState) -> None:
         """Raise the error for which the connection was refused, or BusyError if the request waited too long."""
@@ -100,24 +100,6 @@ async def send_json(send: Send, status: int, body: Any, headers: Mapping[str, st
     raw = [(name.lower().encode(), value.encode()) for name, value in fields.items()]
     await send({"type": "http.response.start", "status": status, "headers": raw})
     await send({"type": "http.response.body", "body": content})
-
-
-def _log_access(scope: Scope, state: RequestState, status: int, seconds: float) -> None:
-    optional = {
-        "caller": state.caller,
-        "operation": state.operation_id,
-        "counts": state.counts,
-        "reason": state.reason,
-    }
-    _log.info(
-        "call",
-        method=scope["method"],
-        path=scope["path"][:LOGGED_PATH],
-        client=(scope["client"] or [None])[0],
-        status=status,
-        seconds=round(seconds, 4),
-        **{name: value for name, value in optional.items() if value is not None},
-    )
 
 
 def _normalise_content_type(scope: Scope, headers: Headers) -> None:
