@@ -15,6 +15,10 @@ SHOWN_NAME = 50
 """The number of characters of a repeated member's name that an error shows."""
 
 
+class RepeatedMemberError(ValueError):
+    """An object has a member more than once. The text has the name of the member, which the sender chose."""
+
+
 def parse_json(text: bytes) -> Any:
     """Parse JSON. A number with a fraction or an exponent becomes an exact `Decimal`.
 
@@ -41,7 +45,7 @@ def _require_unique(members: list[tuple[str, Any]]) -> None:
     names: set[str] = set()
     for name, _ in members:
         if name in names:
-            raise ValueError(f"an object has the member {name[:SHOWN_NAME]!r} more than once")
+            raise RepeatedMemberError(f"an object has the member {name[:SHOWN_NAME]!r} more than once")
         names.add(name)
 
 

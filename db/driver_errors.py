@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy.exc import DBAPIError
 
 from db.errors import DatabaseError, DatabaseUnavailableError, DuplicateKeyError
+from domain.redaction import redacted
 
 TRANSIENT = frozenset(
     {
@@ -76,7 +77,7 @@ def translate(error: DBAPIError) -> DatabaseError:
 
 def of_odbc(error: Any) -> DatabaseError:
     """Return the DatabaseError for an error of pyodbc. Its arguments are a SQLSTATE and a text."""
-    state, text = str(error.args[0]), str(error.args[-1])
+    state, text = str(error.args[0]), redacted(str(error.args[-1]))
     if missing := re.search(r"Can't open lib '(.+?)'|Data source name not found", text):
         return DatabaseUnavailableError(_NO_DRIVER.format(missing[1] or "of OCMS_DATABASE_URL"))
     numbers = numbers_of(error)

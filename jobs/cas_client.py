@@ -14,7 +14,9 @@ import httpx2
 import stamina
 
 from contract.document import Contract
+from contract.json import RepeatedMemberError
 from contract.json_stream import NoListError, TruncatedJsonError, parse_json_list
+from domain.redaction import redacted
 from jobs.cas_tls import is_tls_error
 from jobs.failures import (
     CasStatusError,
@@ -115,7 +117,7 @@ class CasClient:
             raise self._refresh_error(error, end) from error
 
     def _refresh_error(self, error: httpx2.TransportError, end: float) -> RefreshError:
-        text = str(error) or type(error).__name__
+        text = redacted(str(error)) or type(error).__name__
         if time.monotonic() >= end:
             return self._deadline_error()
         if isinstance(error, httpx2.ReadTimeout):
@@ -146,7 +148,7 @@ class CasClient:
         except (httpx2.RemoteProtocolError, httpx2.ReadError) as error:
             if time.monotonic() >= end:
                 raise self._deadline_error() from error
-            raise CutOffError(f"CAS cut its response off: {str(error) or type(error).__name__}") from error
+            raise CutOffError(f"CAS cut its response off: {redacted(str(error)) or type(error).__name__}") from error
         yield bytes(block)
 
     def _vehicles(self, blocks: Iterator[bytes]) -> Iterator[Vehicles]:
@@ -169,7 +171,7 @@ class CasClient:
         except NoListError as error:
             raise InvalidListError(f"{error}, but openapi/cas.yaml requires one in the response of CAS") from error
         except ValueError as error:
-            raise NotJsonError(f"the response of CAS is not JSON: {error}") from error
+            raise _not_json(error) from error
         if not count:
             raise EmptyListError("the list of CAS is empty")
         if invalid:
@@ -182,6 +184,12 @@ class CasClient:
     def _invalid(self, part: Vehicles) -> list[int]:
         """Return the indexes of the invalid records."""
         return [index for index, vehicle in enumerate(part) if not self._vehicle.is_valid(vehicle)]
+
+
+def _not_json(error: ValueError) -> NotJsonError:
+    if isinstance(error, RepeatedMemberError):  # its text has a name that CAS chose, which may be that of a vehicle
+        return NotJsonError("the response of CAS is not JSON: an object has a member more than once", str(error))
+    return NotJsonError(f"the response of CAS is not JSON: {error}")
 
 
 def _is_transient(error: Exception) -> bool:

@@ -10,6 +10,7 @@ from typing import Any, TextIO
 import msgspec
 import structlog
 
+from domain.redaction import redacted
 from ocms.log_writer import standard_error
 
 WARNINGS_ONLY = ("connexion", "alembic", "httpx2", "httpcore2", "schedule", "uvicorn")
@@ -20,7 +21,19 @@ MAX_LINE = 16 * 1024
 GROWTH = 6
 """The maximum number of bytes that a character needs in JSON, as in `\\u0000`."""
 
-_traces = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)  # local variables hold keys and bodies
+
+class _RedactedTraces(structlog.tracebacks.ExceptionDictTransformer):
+    """The traces of an exception and its causes, without local variables, which hold keys and bodies."""
+
+    def __init__(self) -> None:
+        super().__init__(show_locals=False)
+
+    def __call__(self, exc_info: Any) -> list[dict[str, Any]]:
+        """Return the traces. The texts of the exceptions are redacted, since libraries have written them."""
+        traces = super().__call__(exc_info)
+        for trace in traces:
+            trace["exc_value"] = redacted(trace["exc_value"])
+        return traces
 
 
 class _LineStream:
@@ -78,7 +91,7 @@ def configure_logging(log_format: str, stream: TextIO | None = None) -> None:
     ]
     if log_format == "json":
         tail: list[structlog.typing.Processor] = [
-            structlog.processors.ExceptionRenderer(_traces),
+            structlog.processors.ExceptionRenderer(_RedactedTraces()),
             structlog.processors.JSONRenderer(_to_json),
         ]
     else:
@@ -103,7 +116,8 @@ def configure_logging(log_format: str, stream: TextIO | None = None) -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     for name in WARNINGS_ONLY:
         logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("apprise").setLevel(logging.CRITICAL)  # it logs URLs, which may hold passwords
+    for name in ("apprise", "urllib3"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # they log URLs, which may hold passwords
 
 
 def _lost_line(count: int) -> str:
@@ -149,7 +163,8 @@ def _cut(text: str, length: int) -> str:
 
 
 def _cut_text(_logger: object, _method: str, text: Any) -> str:
-    """Cut a line for a console to `MAX_LINE` bytes."""
+    """Redact a line for a console, which may have a trace, and cut it to `MAX_LINE` bytes."""
+    text = redacted(text)
     return text if len(text.encode(errors="replace")) < MAX_LINE else _cut(text, MAX_LINE // 4)
 
 

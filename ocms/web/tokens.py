@@ -65,7 +65,11 @@ class PublishedKeys:
         try:
             found = jwt.PyJWKSet.from_json(self._load())
         except (OSError, httpx2.HTTPError, ValueError, TypeError, AttributeError, jwt.PyJWTError) as error:
-            _log.error("token_keys_not_readable", source=self._source, error=str(error))
+            # A query can be a secret, and so can the address that a redirect names.
+            address = self._source.partition("?")[0]
+            response = getattr(error, "response", None)
+            text = str(error) if response is None else f"HTTP status {response.status_code}"
+            _log.error("token_keys_not_readable", source=address, error=text)
             return
         self._keys = {key.key_id: key for key in found.keys if key.public_key_use in (None, "sig")}
 
@@ -108,7 +112,9 @@ class TokenVerifier:
             )
             claimed = claims[self._claim]
         except (jwt.PyJWTError, ValueError) as error:
-            _log.warning("token_refused", reason=str(error))
+            # The texts of these two classes can have bytes of the token.
+            malformed = type(error) in (jwt.InvalidTokenError, jwt.DecodeError) or not isinstance(error, jwt.PyJWTError)
+            _log.warning("token_refused", reason="the token is malformed" if malformed else str(error))
             raise UnauthorizedError from error
         if not isinstance(claimed, str) or claimed not in self._callers:
             _log.warning("token_refused", reason=f"the claim {self._claim} names no caller of OCMS_TOKEN_CALLERS")
