@@ -30,7 +30,7 @@ def verify(contract: Contract, url: str, keys: Mapping[str, str], junit: Path | 
         if not contract.callers_of(operation).isdisjoint(keys)
     ]
     if not chosen:
-        raise OperatorError("no operation can be verified without a key: give one with --key CALLER:KEY")
+        raise OperatorError("no operation can be verified without a key: set OCMS_VERIFY_KEYS to CALLER:KEY")
     program = Path(sys.executable).with_name("schemathesis")
     if not program.exists():
         raise OperatorError("schemathesis is not installed: install the extra, pip install 'ocms-integration[verify]'")

@@ -167,7 +167,7 @@ def connect(
     """
     try:
         parsed = make_url(url)
-        if "@" in (parsed.host or ""):
+        if "@" in f"{parsed.host}{parsed.database}" and parsed.host:  # otherwise a part of it would be shown
             raise OperatorError("OCMS_DATABASE_URL: write '@' in a user name or password as %40")
         dialect = parsed.get_backend_name()
         if dialect == "mssql" and parsed.get_driver_name() == "pyodbc":

@@ -20,7 +20,7 @@ from domain.redaction import redacted
         ("cannot reach http://secret@host:80", "cannot reach http://***@host:80"),
         ("mssql+pyodbc://user:se@cret@host/db", "mssql+pyodbc://***@host/db"),
         ("The duplicate key value is (VIP (1), A).", "The duplicate key value is ***."),
-        ("duplicate key value is (VIP-1). (2627) (SQLExecDirectW)", "duplicate key value is ***. (2627) (SQLExecDirectW)"),
+        ("duplicate key value is (VIP-1). (2627) (SQLEx", "duplicate key value is ***. (2627) (SQLEx"),
         ("column 'vip_vehicle'. Truncated value: 'it's VIP-1'.", "column 'vip_vehicle'. Truncated value: ***."),
         ("converting the varchar value 'VIP-1' to data type int", "converting the varchar value *** to data type int"),
         ("[Errno 104] Connection reset by peer", "[Errno 104] Connection reset by peer"),

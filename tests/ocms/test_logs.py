@@ -88,3 +88,25 @@ def test_a_line_for_a_console_is_cut_as_well():
     configure_logging("console", stream)
     structlog.get_logger("test").info("long", text="\u00e9" * 100_000)
     assert 1_000 < len(stream.getvalue().encode()) < MAX_LINE
+
+
+def test_the_texts_of_a_trace_are_redacted(logs):
+    error = RuntimeError("the connection string is PWD=s3cret;")
+    error.__cause__ = ValueError("illegal header line: bytearray(b'X-API-Key : s3cret')")
+    structlog.get_logger("test").error("broken", exc_info=error)
+    assert "s3cret" not in logs.text()
+    assert [trace["exc_type"] for trace in logs("broken")[0]["exception"]] == ["RuntimeError", "ValueError"]
+
+
+def test_a_trace_on_a_console_is_redacted_as_well():
+    stream = io.StringIO()
+    configure_logging("console", stream)
+    structlog.get_logger("test").error("broken", exc_info=ValueError("PWD=s3cret;"))
+    assert "PWD=***;" in stream.getvalue()
+    assert "s3cret" not in stream.getvalue()
+
+
+@pytest.mark.parametrize("library", ["apprise", "urllib3.connectionpool", "urllib3.response"])
+def test_libraries_that_log_the_addresses_of_channels_log_nothing(logs, library):
+    logging.getLogger(library).error("Failed to parse headers (url=https://hook/s3cret)")
+    assert logs.text() == ""

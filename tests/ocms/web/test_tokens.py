@@ -165,6 +165,30 @@ def test_a_refused_token_is_logged_with_the_reason_and_never_itself(post, logs):
     assert bad.rpartition(".")[2] not in logs.text()
 
 
+SHOWN_NOWHERE = "S3CR3T"
+WITH_A_SECRET = {
+    "no token": lambda: SHOWN_NOWHERE,
+    "three parts": lambda: ".".join([SHOWN_NOWHERE] * 3),
+    "an unknown extension": lambda: unsigned({"alg": "RS256", "kid": "rsa", "crit": [SHOWN_NOWHERE]}),
+    "an extension that is missing": lambda: unsigned(
+        {"alg": "RS256", "kid": "rsa", "crit": ["b64"], "x": SHOWN_NOWHERE}
+    ),
+    "an unknown key": lambda: token(key_id=SHOWN_NOWHERE),
+    "an unknown algorithm": lambda: unsigned({"alg": SHOWN_NOWHERE, "kid": "rsa"}),
+    "an audience": lambda: token(aud=SHOWN_NOWHERE),
+    "an issuer": lambda: token(iss=SHOWN_NOWHERE),
+    "an expiry": lambda: token(exp=SHOWN_NOWHERE),
+    "a caller": lambda: token(azp=SHOWN_NOWHERE),
+}
+
+
+@pytest.mark.parametrize("case", WITH_A_SECRET)
+def test_no_part_of_a_refused_token_is_logged(post, logs, case):
+    assert post(CONTRACT.operations["getPaymentStatus"], bearer(WITH_A_SECRET[case]()))[0] == 401
+    assert len(logs("token_refused")) == 1
+    assert SHOWN_NOWHERE not in logs.text()
+
+
 class Issuer:
     """An issuer that publishes its keys on a real socket, counts the requests, and can fail."""
 
@@ -228,7 +252,7 @@ def test_an_issuer_that_is_away_is_503_at_first_and_no_matter_later(issuer, post
     operation = CONTRACT.operations["getPaymentStatus"]
     issuer.status = 500
     assert post(operation, bearer(token())) == (503, "OCMS-5000")
-    assert logs("token_keys_not_readable")
+    assert [line["error"] for line in logs("token_keys_not_readable")] == ["HTTP status 500"]
     clock.move(seconds=31)
     issuer.status = 200
     assert post(operation, bearer(token()))[0] == 400
