@@ -3,11 +3,11 @@
 import tempfile
 from pathlib import Path
 
-from benchmarks import calls, growth, refresh, startup
+from benchmarks import calls, growth, neighbours, refresh, startup
 from benchmarks.load import require_wrk
 from benchmarks.report import report
 
-PARTS = (startup, calls, refresh, growth)
+PARTS = (startup, calls, neighbours, refresh, growth)
 
 
 def main() -> None:

@@ -20,6 +20,8 @@ class Load(NamedTuple):
 
     rate: float
     """Calls per second."""
+    median: float
+    """The median of the response times, in seconds."""
     p99: float
     """The response time in seconds that 99 % of the calls did not exceed."""
 
@@ -40,11 +42,9 @@ def load(port: int, operation: str, bodies: list[Any], connections: int, seconds
         output = subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603
     if "Non-2xx" in output or "Socket errors" in output:
         raise RuntimeError(output)
-    (rate,), ((p99, unit),) = (
-        re.findall(r"Requests/sec:\s+([\d.]+)", output),
-        re.findall(r"99%\s+([\d.]+)(\w+)", output),
-    )
-    return Load(float(rate), float(p99) * _UNITS[unit])
+    (rate,) = re.findall(r"Requests/sec:\s+([\d.]+)", output)
+    times = {share: float(time) * _UNITS[unit] for share, time, unit in re.findall(r"(\d+)%\s+([\d.]+)(\w+)", output)}
+    return Load(float(rate), times["50"], times["99"])
 
 
 def _script(operation: str, bodies: list[Any]) -> str:

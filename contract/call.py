@@ -32,4 +32,4 @@ class Response:
 
 
 Handler = Callable[[Call], Awaitable[Response]]
-"""Serves one operation. It must not block the event loop."""
+"""Serves one operation. It awaits `handlers.services` only: a large call runs it in a thread without an event loop."""

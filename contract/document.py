@@ -8,8 +8,9 @@ from typing import Any, Self
 
 import yaml
 
+from contract.body import BodyRules, max_values
 from contract.errors import OcmsError
-from contract.validation import BodyRules, FaultLimits, QueryRules, Schema, Validator
+from contract.validation import FaultLimits, QueryRules, Schema, Validator
 from domain.errors import OperatorError
 
 MEDIA_TYPE = "application/json"
@@ -135,10 +136,10 @@ class Contract:
 
     def _body(self, definition: Schema) -> BodyRules:
         schema = definition["content"][MEDIA_TYPE]["schema"]
-        max_bytes = definition[f"{EXTENSION}max-body-bytes"]
+        limits = definition[f"{EXTENSION}max-body-bytes"], max_values(schema, self.components)
         if not definition.get(f"{EXTENSION}each-record"):
-            return BodyRules(max_bytes, self.validator(schema))
-        return BodyRules(max_bytes, *self._list_rules(schema))
+            return BodyRules(*limits, self.validator(schema))
+        return BodyRules(*limits, *self._list_rules(schema))
 
     def _list_rules(self, schema: Schema) -> tuple[Validator, Validator]:
         array = self.components["schemas"][schema["$ref"].rpartition("/")[2]]

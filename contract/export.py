@@ -1,9 +1,19 @@
 """Writing the documents that partners and gateways import."""
 
+import os
+import stat
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
 import msgspec
 import yaml
 
 from contract.document import Contract
+from domain.errors import OperatorError
+
+_NEW_FILE = 0o666
+"""The mode of a new file, from which the umask removes permissions. A contract is public."""
 
 
 class _Dumper(yaml.SafeDumper):
@@ -24,3 +34,50 @@ def export(contract: Contract, form: str) -> bytes:
     if form == "json":
         return msgspec.json.format(msgspec.json.encode(document)) + b"\n"
     return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120).encode()
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file. A failure leaves the previous file unchanged. Raises OperatorError.
+
+    The content is written to a new file, which then takes the place of the previous one, with its mode and owner. A
+    symbolic link remains. What is not a regular file, such as a named pipe or /dev/null, is written directly.
+    """
+    try:
+        try:
+            file = os.open(path, os.O_WRONLY)  # a named pipe waits here for its reader
+        except FileNotFoundError:
+            _replace(path, content, None)
+            return
+        # the reader of a pipe may close it when it has read enough
+        with suppress(BrokenPipeError), os.fdopen(file, "wb") as previous:
+            found = os.fstat(file)
+            if stat.S_ISREG(found.st_mode):
+                _replace(path, content, found)
+            else:
+                previous.write(content)
+    except OSError as error:
+        raise OperatorError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _replace(path: Path, content: bytes, previous: os.stat_result | None) -> None:
+    target = Path(os.path.realpath(path))
+    file, name = tempfile.mkstemp(prefix=".ocms-", dir=target.parent)
+    new = Path(name)
+    try:
+        with os.fdopen(file, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            if previous:
+                with suppress(OSError):  # only root may give a file away
+                    os.fchown(file, previous.st_uid, previous.st_gid)
+            os.fchmod(file, stat.S_IMODE(previous.st_mode) if previous else _NEW_FILE & ~_umask())
+            os.fsync(file)
+        new.replace(target)
+    except BaseException:
+        new.unlink()
+        raise
+
+
+def _umask() -> int:
+    os.umask(mask := os.umask(0o077))
+    return mask

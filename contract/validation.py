@@ -1,21 +1,26 @@
 """Compiled validation of JSON values and query strings against the schemas of a contract."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from functools import cached_property
+from itertools import chain, islice
 from typing import Any, cast
 from urllib.parse import parse_qsl
 
 import jsonschema_rs
-import msgspec
 
 from contract.errors import InvalidRequestError
-from contract.json import parse_json
 from contract.types import FieldError
 from domain.clock import parse_instant
 
 Schema = dict[str, Any]
+Path = tuple[str, ...]
+"""The names of the members that lead to a value."""
+LONG_TEXT = 2**16
+"""The characters of a text of which the errors are not searched for, since each error holds a copy of it."""
+MANY_MEMBERS = 1000
+"""The same limit for the members of an object."""
 
 SHOWN_NAME = 40
 """The number of characters of an unknown member's name that the log shows."""
@@ -79,14 +84,8 @@ class Validator:
     """A compiled schema."""
 
     def __init__(self, schema: Schema, components: Schema, limits: FaultLimits) -> None:
-        self._compiled = jsonschema_rs.Draft4Validator(
-            to_json_schema({**schema, "components": components}),
-            validate_formats=True,
-            formats={"date-time": _is_storable_instant},
-            mask="value",  # messages and logs must not repeat what was sent
-            offline=True,
-        )
-        self._limits = limits
+        self._compiled = _compile(schema, components)
+        self._schema, self._components, self._limits = schema, components, limits
 
     def is_valid(self, value: Any) -> bool:
         """Return whether a value conforms. Raises ValueError if it is nested too deeply to be validated."""
@@ -97,12 +96,36 @@ class Validator:
         try:
             if self._compiled.is_valid(value):
                 return []
-            return [
-                self.fault(_pointer(error), error.message, _shown(error))
-                for error in islice(self._compiled.iter_errors(value), self._limits.items)
-            ]
+            if excess := _excess(value):
+                return [self.fault("", excess, excess)]
+            return list(islice(self._find(value), self._limits.items))
+        except RecursionError:
+            return [self.fault("", "value is nested too deeply", "too deep")]
         except ValueError as error:
             return [self.fault("", str(error), "too deep")]
+
+    def _find(self, value: Any) -> Iterator[FieldError]:
+        """Yield the faults. Those of array items come last, one item after the other.
+
+        jsonschema_rs finds all errors before it returns the first, which takes seconds for an array of bad items.
+        """
+        without_items, arrays = self._parts
+        for error in without_items.iter_errors(value):
+            pointer = _pointer(error.instance_path, error.kind)
+            shown_pointer = _pointer(error.instance_path, error.kind, SHOWN_NAME)
+            yield self.fault(pointer, error.message, f"{shown_pointer} {error.schema_path[-1]}")
+        for path, rules in arrays:
+            for index, item in enumerate(_array_at(value, path)):
+                for fault in rules.faults(item):
+                    place = _pointer([*path, index])
+                    yield self.fault(place + fault["field"], fault["message"], place + shown(fault))
+
+    @cached_property
+    def _parts(self) -> tuple[jsonschema_rs.Draft4Validator, list[tuple[Path, "Validator"]]]:
+        """The schema without the rules of array items, and those rules by the path of each array."""
+        schema, arrays = _without_items(self._schema, self._components, ())
+        rules = [(path, Validator(items, self._components, self._limits)) for path, items in arrays]
+        return _compile(schema, self._components), rules
 
     def fault(self, field: str, message: str, shown: str) -> FieldError:
         """Return one fault, cut to the lengths of the contract. `shown` describes it in the log."""
@@ -110,53 +133,63 @@ class Validator:
         return described(error, shown)
 
 
-def _shown(error: jsonschema_rs.ValidationError) -> str:
-    return f"{_pointer(error, SHOWN_NAME)} {error.schema_path[-1]}"
+def _excess(value: Any) -> str | None:
+    """Return what is excessive in a value, so that its errors would take too much memory; None if nothing is."""
+    match value:
+        case str() if len(value) > LONG_TEXT:
+            return f"a text is longer than {LONG_TEXT:,} characters"
+        case dict() if len(value) > MANY_MEMBERS:
+            return f"an object has more than {MANY_MEMBERS:,} members"
+        case dict():
+            return next(filter(None, map(_excess, chain(value, value.values()))), None)
+        case list():
+            return next(filter(None, map(_excess, value)), None)
+    return None
 
 
-def _pointer(error: jsonschema_rs.ValidationError, longest: int | None = None) -> str:
+def _compile(schema: Schema, components: Schema) -> jsonschema_rs.Draft4Validator:
+    return jsonschema_rs.Draft4Validator(
+        to_json_schema({**schema, "components": components}),
+        validate_formats=True,
+        formats={"date-time": _is_storable_instant},
+        mask="value",  # messages and logs must not repeat what was sent
+        offline=True,
+    )
+
+
+def resolve(schema: Schema, components: Schema) -> Schema:
+    """Return a schema, or the component schema to which it refers."""
+    name = schema.get("$ref", "").rpartition("/")[2]
+    return resolve(components["schemas"][name], components) if name else schema
+
+
+def _without_items(schema: Schema, components: Schema, path: Path) -> tuple[Schema, list[tuple[Path, Schema]]]:
+    """Return a schema that accepts any item in its arrays, and the schema of the items by the path of each array."""
+    schema = resolve(schema, components)
+    if "items" in schema:
+        return {**schema, "items": {}}, [(path, schema["items"])]
+    properties, arrays = {}, []
+    for name, member in schema.get("properties", {}).items():
+        properties[name], found = _without_items(member, components, (*path, name))
+        arrays += found
+    return {**schema, "properties": properties}, arrays
+
+
+def _array_at(value: Any, path: Path) -> list[Any]:
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value if isinstance(value, list) else []
+
+
+def _pointer(path: Iterable[str | int], kind: Any = None, longest: int | None = None) -> str:
     """Return the JSON pointer of an error; of an unknown member's name, `longest` characters."""
-    path: list[str | int] = list(error.instance_path)
-    match error.kind:
+    path = list(path)
+    match kind:
         case jsonschema_rs.ValidationErrorKind.Required(property=name):
             path.append(str(name).strip('"'))
         case jsonschema_rs.ValidationErrorKind.AdditionalProperties(unexpected=names):
             path.append(names[0][:longest])
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
-
-
-class Record(msgspec.Struct, frozen=True):
-    """A record of a batch with its own faults. `index` is its position in the batch."""
-
-    index: int
-    value: Any
-    faults: list[FieldError]
-
-
-@dataclass(frozen=True, slots=True)
-class BodyRules:
-    """The rules of a request body. With `record`, each item of an array is validated separately."""
-
-    max_bytes: int
-    whole: Validator
-    record: Validator | None = None
-
-    def parse(self, body: bytes) -> Any:
-        """Parse and validate a body. Return the JSON value, or a list of `Record` if the rules have `record`.
-
-        Raises InvalidRequestError.
-        """
-        try:
-            value = parse_json(body)
-        except ValueError as error:
-            raise InvalidRequestError(errors=[self.whole.fault("", str(error), "not JSON")]) from error
-        if faults := self.whole.faults(value):
-            raise InvalidRequestError(errors=faults)
-        if self.record is None:
-            return value
-        if not any(isinstance(item, dict) for item in value):
-            raise InvalidRequestError(errors=[self.whole.fault("", "value is not an array of objects", "/0 type")])
-        return [Record(index, item, self.record.faults(item)) for index, item in enumerate(value)]
 
 
 class QueryRules:

@@ -9,7 +9,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 from contract.document import Contract
-from contract.export import export
+from contract.export import export, write_file
 from domain.errors import OperatorError
 
 PHASES = "examples,coverage,fuzzing,stateful"
@@ -19,7 +19,8 @@ def verify(contract: Contract, url: str, keys: Mapping[str, str], junit: Path | 
     """Run schemathesis against the deployment at a URL, and return its exit code: 0 if it conforms to the contract.
 
     `keys` has a key for each caller; operations of other callers are left out. The report goes to standard output and,
-    as JUnit XML, to `junit`. Raises OperatorError if no operation is left, or if schemathesis is not installed.
+    as JUnit XML, to `junit`. Raises OperatorError if no operation is left, if schemathesis is not installed, or if a
+    report cannot be written.
     """
     if unknown := sorted(set(keys) - contract.callers()):
         listed = ", ".join(sorted(contract.callers()))
@@ -31,6 +32,8 @@ def verify(contract: Contract, url: str, keys: Mapping[str, str], junit: Path | 
     ]
     if not chosen:
         raise OperatorError("no operation can be verified without a key: set OCMS_VERIFY_KEYS to CALLER:KEY")
+    if junit and not junit.parent.is_dir():
+        raise OperatorError(f"cannot write {junit}: there is no directory {junit.parent}")
     program = Path(sys.executable).with_name("schemathesis")
     if not program.exists():
         raise OperatorError("schemathesis is not installed: install the extra, pip install 'ocms-integration[verify]'")
@@ -43,8 +46,29 @@ def verify(contract: Contract, url: str, keys: Mapping[str, str], junit: Path | 
     ):
         document = Path(folder) / "openapi.json"
         document.write_bytes(export(contract, "json"))
-        reports = ["--report=junit", f"--report-junit-path={junit.absolute()}"] if junit else []
+        report = Path(folder) / "report.xml"
+        reports = ["--report=junit", f"--report-junit-path={report}"] if junit else []
         command = [str(program), f"--config-file={config}", "run", str(document)]
         options = [f"--url={url}", "--checks=all", f"--phases={PHASES}", *reports]
         options += [f"--include-operation-id={operation_id}" for operation_id in chosen]
-        return subprocess.run([*command, *options], env=os.environ | variables, cwd=folder, check=False).returncode  # noqa: S603  # the program is schemathesis
+        code = _run([*command, *options], os.environ | variables, folder)
+        if junit and report.exists():
+            write_file(junit, report.read_bytes())
+        return code
+
+
+def _run(command: list[str], variables: Mapping[str, str], folder: str) -> int:
+    """Run a program and return its exit code.
+
+    Its output passes through our standard output, which reports that it cannot be written. A terminal is left to the
+    program, which then shows its progress.
+    """
+    output = None if sys.stdout.isatty() else subprocess.PIPE
+    with subprocess.Popen(command, env=variables, cwd=folder, stdout=output) as process:  # noqa: S603  # schemathesis
+        try:
+            for line in process.stdout or ():
+                sys.stdout.buffer.write(line)
+        except BaseException:
+            process.terminate()
+            raise
+    return process.returncode

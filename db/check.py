@@ -1,7 +1,9 @@
 """Comparing a database with what the service needs, for `ocms db check`."""
 
+import stat
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import CHAR, NCHAR, NVARCHAR, Column, Connection, Inspector, Table, inspect, text
@@ -20,12 +22,18 @@ Types = dict[Table, dict[str, TypeEngine[Any]]]
 
 CENTS, DIGITS = 2, 10
 """The decimals and the digits of an amount in Singapore dollars."""
+MICROSECONDS = 6
+"""The decimals of a second that the service writes."""
 OPENJSON_LEVEL = 130
 """The lowest compatibility level of SQL Server with OPENJSON."""
 
 _SETTINGS = text(
     "SELECT is_read_committed_snapshot_on, compatibility_level, "
     "CAST(DATABASEPROPERTYEX(DB_NAME(), 'Collation') AS VARCHAR(128)) FROM sys.databases WHERE database_id = DB_ID()"
+)
+_ROUNDED = text(
+    "SELECT TABLE_NAME, COLUMN_NAME, DATETIME_PRECISION FROM INFORMATION_SCHEMA.COLUMNS WHERE DATA_TYPE = 'datetime2' "
+    "AND DATETIME_PRECISION < :microseconds AND TABLE_SCHEMA = COALESCE(:schema, SCHEMA_NAME())"
 )
 _GRANTED = text("SELECT HAS_PERMS_BY_NAME(:name, 'OBJECT', :permission)")
 _COLUMN_GRANTED = text("SELECT HAS_PERMS_BY_NAME(:name, 'OBJECT', :permission, :column, 'COLUMN')")
@@ -35,10 +43,15 @@ def list_differences(database: Database, empty_by: EmptyBy) -> list[str]:
     """Return what is missing or unsuitable, one line for each difference. Raises DatabaseError."""
     with database.private() as conn:
         found = _columns(conn)
-        differences = [*_schema(conn), *_tables(conn, found)]
+        differences = [*_schema(conn), *_tables(conn, found), *_mode(database.path)]
         if conn.dialect.name == "mssql":
-            differences += [*_settings(conn, found), *_permissions(conn, empty_by)]
+            differences += [*_rounded(conn), *_settings(conn, found), *_permissions(conn, empty_by)]
         return differences
+
+
+def _mode(path: Path | None) -> Iterator[str]:
+    if path and path.stat().st_mode & stat.S_IROTH:
+        yield f"every user of this machine can read {path}: run 'chmod o= {path}*'"
 
 
 def _columns(conn: Connection) -> Types:
@@ -129,6 +142,16 @@ def _settings(conn: Connection, found: Types) -> Iterator[str]:
                 f"column {table.name}.notice_no has the collation {own} and the database {collation}: "
                 "its index cannot be used"
             )
+
+
+def _rounded(conn: Connection) -> Iterator[str]:
+    """Yield the columns that would round a time that the service writes, in the worst case to the next day."""
+    given = {"microseconds": MICROSECONDS, "schema": schema_of(conn)}
+    for table_name, column_name, precision in conn.execute(_ROUNDED, given):
+        table = tables.metadata.tables.get(table_name)
+        if table is not None and column_name in WRITTEN.get(table, table.columns):
+            needed = f"needs DATETIME2({MICROSECONDS}): times would be rounded"
+            yield f"column {table_name}.{column_name} is DATETIME2({precision}), {needed}"
 
 
 def _permissions(conn: Connection, empty_by: EmptyBy) -> Iterator[str]:

@@ -183,7 +183,7 @@ def connect(
     if dialect != "sqlite":
         raise OperatorError(f"OCMS_DATABASE_URL: {dialect} is not supported, only sqlite and mssql+pyodbc")
     path = sqlite_path(url)
-    if path is None:
+    if path is None or str(path).startswith((":memory:", "file:")):  # a database in memory belongs to one process
         raise OperatorError("OCMS_DATABASE_URL must name a file, such as sqlite:///var/ocms.db")
     return Database(_sqlite_engine(url, path), path)
 
@@ -203,17 +203,8 @@ def _sqlite_engine(url: str, path: Path) -> Engine:
     return engine
 
 
-def create_file(path: Path) -> None:
-    """Create an empty SQLite file and its directory, if they do not exist. Raises OperatorError."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    except OSError as error:
-        raise OperatorError(f"OCMS_DATABASE_URL: cannot create {path}: {error.strerror}") from None
-
-
 def _open_existing(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True, check_same_thread=False)
+    return sqlite3.connect(f"file:{quote(bytes(path))}?mode=rw", uri=True, check_same_thread=False)
 
 
 def _open_sqlite(connection: Any, _: Any) -> None:

@@ -3,8 +3,9 @@
 import errno
 import fcntl
 import os
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from sqlalchemy import Connection
 from db.driver_errors import of_odbc
 from db.engine import Database
 from db.errors import DatabaseError, DatabaseUnavailableError
+from db.files import create_private
 from domain.errors import JobRunningError
 
 _LOCK = """\
@@ -23,6 +25,10 @@ SET NOCOUNT OFF;
 SELECT @granted"""
 """Requests the lock without waiting. NOCOUNT suppresses a row count that would come before the result."""
 _HELD_BY_ANOTHER = -1
+_ADVICE = {
+    errno.ELOOP: "; it is a symbolic link, remove it",
+    errno.EACCES: "; give it and its directory to the owner of the database",
+}
 
 
 @contextmanager
@@ -39,19 +45,23 @@ def job_lock(database: Database, job: str) -> Iterator[None]:
             _lock_application(conn, job)
             yield
     else:
-        with _locked_file(database.path.with_name(f"{database.path.name}.{job}.lock"), job):
+        with _locked_file(database.path, job):
             yield
 
 
 @contextmanager
-def _locked_file(path: Path, job: str) -> Iterator[None]:
+def _locked_file(database: Path, job: str) -> Iterator[None]:
+    path = database.with_name(f"{database.name}.{job}.lock")
     try:
-        # flock needs read access only, so a lock file of another user serves if it is readable.
-        file = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        file = _open_lock(path, database)
     except OSError as error:
-        reason = "it is a symbolic link, remove it" if error.errno == errno.ELOOP else error.strerror
-        raise DatabaseUnavailableError(f"cannot lock {path}: {reason}") from error
+        advice = _ADVICE.get(error.errno or 0, "")
+        raise DatabaseUnavailableError(f"cannot lock {path}: {error.strerror}{advice}") from error
     try:
+        kind = os.fstat(file).st_mode
+        if not stat.S_ISREG(kind):
+            reason = "Is a directory" if stat.S_ISDIR(kind) else "it is not a regular file"
+            raise DatabaseUnavailableError(f"cannot lock {path}: {reason}, remove it")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -59,6 +69,21 @@ def _locked_file(path: Path, job: str) -> Iterator[None]:
         yield
     finally:
         os.close(file)
+
+
+def _open_lock(path: Path, database: Path) -> int:
+    """Open or create a lock file. flock needs read access only, so the file may belong to another user.
+
+    Whoever may write the database may lock it: if its group may, the group may read the lock file.
+    """
+    with suppress(FileExistsError):
+        file = create_private(path, database)
+        with suppress(FileNotFoundError, PermissionError):
+            if (found := database.stat()).st_mode & stat.S_IWGRP:
+                os.fchown(file, -1, found.st_gid)
+                os.fchmod(file, 0o640)
+        return file
+    return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # opening a named pipe would wait for a writer
 
 
 def _lock_application(conn: Connection, job: str) -> None:

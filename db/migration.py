@@ -6,7 +6,8 @@ from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
 
-from db.engine import Database, create_file
+from db.engine import Database
+from db.files import create_file
 from db.schema import MIGRATIONS, newest
 from domain.errors import OperatorError
 

@@ -27,9 +27,15 @@ def require_current(database: Database) -> None:
 
 
 def require_file(database: Database) -> None:
-    """Raise OperatorError if the file of an SQLite database does not exist."""
-    if database.path and not database.path.exists():
-        raise OperatorError(f"there is no database {database}: run 'ocms db upgrade' first")
+    """Raise OperatorError if the file of an SQLite database does not exist, or if its directory may not be read."""
+    if database.path is None:
+        return
+    try:
+        database.path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise OperatorError(f"there is no database {database}: run 'ocms db upgrade' first") from None
+    except OSError as error:
+        raise OperatorError(f"OCMS_DATABASE_URL: cannot open {database}: {error.strerror}") from None
 
 
 def get_revision(conn: Connection) -> str | None:

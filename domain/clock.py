@@ -1,11 +1,14 @@
 """Time as OCMS counts it: every date is stored and sent in Singapore time."""
 
+import re
 from datetime import UTC, date, datetime, timedelta, timezone
 
 import msgspec
 
 SINGAPORE = timezone(timedelta(hours=8))
 """Singapore's offset from UTC, unchanged since 1982."""
+
+_BEYOND_MICROSECONDS = re.compile(r"(?<=\.[0-9]{6})[0-9]+")
 
 
 def utc_now() -> datetime:
@@ -21,8 +24,12 @@ def business_date(instant: datetime) -> date:
 def parse_instant(text: str) -> datetime:
     """Parse an RFC 3339 date-time with an offset, and return it in Singapore time.
 
-    Raises ValueError if the text is not such a date-time, or if it is outside the years 1 to 9999 in Singapore.
+    A fraction is cut to microseconds: if it were rounded, the end of a day as .NET writes it, 23:59:59.9999999, would
+    become the next day. Raises ValueError if the text is not such a date-time, or if it is outside the years 1 to 9999
+    in Singapore.
     """
+    if "." in text:  # most times have no fraction, and this is faster than the expression
+        text = _BEYOND_MICROSECONDS.sub("", text)
     try:
         instant = msgspec.convert(text, datetime)
         if instant.tzinfo is None:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, time
+from datetime import date, datetime, time, timedelta
 from typing import Any, TypeVar
 
 from domain.clock import SINGAPORE
@@ -10,7 +10,10 @@ from domain.errors import DayendNotReachedError
 
 T = TypeVar("T")
 Window = tuple[time, time]
-"""A start and an end as times of day in Singapore. If the end is earlier than the start, the window spans midnight."""
+"""A start and an end as times of day in Singapore. If the end is earlier than the start, the window spans midnight.
+
+A window belongs to the day on which it begins.
+"""
 
 
 def is_emcons(notice: Mapping[str, Any]) -> bool:
@@ -31,10 +34,20 @@ def is_ps_wwp(notice: Mapping[str, Any]) -> bool:
 def require_dayend(flag: str | None, instant: datetime, window: Window | None) -> None:
     """Raise DayendNotReachedError unless court notices may be updated at an instant (section 1.3).
 
-    `flag` is the day-end flag of the business date; `window` is None if updates are accepted at any time of day.
+    `flag` is the day-end flag of `dayend_date`; `window` is None if updates are accepted at any time of day.
     """
     if flag != "Y" or not in_window(instant.astimezone(SINGAPORE).time(), window):
         raise DayendNotReachedError
+
+
+def dayend_date(instant: datetime, window: Window | None) -> date:
+    """Return the business date whose day-end flag counts at an instant.
+
+    This is today, except after midnight in a window that began the day before.
+    """
+    local = instant.astimezone(SINGAPORE)
+    began_yesterday = window is not None and local.time() < window[1] < window[0]
+    return local.date() - timedelta(days=1) if began_yesterday else local.date()
 
 
 def in_window(moment: time, window: Window | None) -> bool:

@@ -2,15 +2,15 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import TypeVar
 
 import structlog
-from anyio.to_thread import run_sync
 
 from db.engine import Connection, Database
 from db.errors import DatabaseError
 from db.isolation import write_isolated
-from handlers.services import Services
+from handlers.services import Services, in_thread
 
 V = TypeVar("V")
 Upsert = Callable[[Connection, Sequence[tuple[str, V]], str, datetime], None]
@@ -23,7 +23,7 @@ async def record(services: Services, upsert: Upsert[V], values: Mapping[str, V],
     """Store a value for each notice number, and return the numbers for which that failed. Failures are logged."""
     if not values:
         return set()
-    return await run_sync(_record, services.database, upsert, list(values.items()), user, services.now())
+    return await in_thread(partial(_record, services.database, upsert, list(values.items()), user, services.now()))
 
 
 def _record(database: Database, upsert: Upsert[V], pairs: list[tuple[str, V]], user: str, now: datetime) -> set[str]:

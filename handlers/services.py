@@ -1,11 +1,13 @@
 """What handlers work with, and how they call a function of `db`."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Concatenate, ParamSpec, TypeVar
 
+from anyio import from_thread
 from anyio.to_thread import run_sync
 
 from db.engine import Connection, Database
@@ -30,11 +32,29 @@ class Services:
         which is abandoned if the call is cancelled, since its result is not needed then.
         """
         call = partial(self.database.read, work, *args, **kwargs)
-        return call() if self.database.is_embedded else await run_sync(call, abandon_on_cancel=True)
+        return call() if self.database.is_embedded else await in_thread(call, abandon_on_cancel=True)
 
     async def write(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call `work(conn, …)` in a unit of work that writes, in a thread. Raises DatabaseError.
 
         A cancelled call waits until the write has finished, so that the response says what became of it.
         """
-        return await run_sync(partial(self.database.write, work, *args, **kwargs))
+        return await in_thread(partial(self.database.write, work, *args, **kwargs))
+
+
+async def in_thread(call: Callable[[], T], *, abandon_on_cancel: bool = False) -> T:
+    """Await a blocking function in a thread of the pool.
+
+    The handler of a large call runs in a thread of its own, which has no event loop: there this blocks. Either way, the
+    event loop awaits the function, so a time limit has the same effect.
+    """
+    run = partial(run_sync, call, abandon_on_cancel=abandon_on_cancel)
+    return await run() if _has_event_loop() else from_thread.run(run)
+
+
+def _has_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

@@ -4,16 +4,17 @@ from typing import Any
 
 import structlog
 
+from contract.body import Record
 from contract.call import Call, Response
 from contract.errors import BatchError, NoticesNotFoundError, OcmsError, ServerError
 from contract.types import BatchAccepted, CourtNotice, FailedRecord, FieldError
-from contract.validation import Record, described
+from contract.validation import described
 from db import notices
 from db.dayend import get_dayend_flag
 from db.engine import Connection
 from db.errors import DatabaseError
-from domain.clock import business_date, parse_instant
-from domain.rules import repeated, require_dayend
+from domain.clock import parse_instant
+from domain.rules import dayend_date, repeated, require_dayend
 from handlers.services import Services
 
 RENAMED = {"payment_allowance": "payment_allowance_flag"}
@@ -45,8 +46,8 @@ async def handle(services: Services, call: Call) -> Response:
 def _update(
     conn: Connection, services: Services, changes: dict[str, dict[str, Any]], caller: str
 ) -> tuple[set[str], dict[str, DatabaseError]]:
-    now = services.now()
-    require_dayend(get_dayend_flag(conn, business_date(now)), now, services.dayend_window)
+    now, window = services.now(), services.dayend_window
+    require_dayend(get_dayend_flag(conn, dayend_date(now, window)), now, window)
     return notices.update_court_notices(conn, changes, caller, now)
 
 

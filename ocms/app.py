@@ -1,6 +1,7 @@
 """The OCMS application: the contract, its handlers and what they work with."""
 
 import gc
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -21,10 +22,14 @@ from ocms.logs import configure_logging
 from ocms.settings import Settings, load_settings
 from ocms.web.contract_app import contract_app
 from ocms.web.envelope import CORRELATION_HEADER, Envelope
+from ocms.web.limits import BodyLimit
 from ocms.web.security import Credentials, require_credentials
 
 if TYPE_CHECKING:
     from ocms.web.tokens import TokenVerifier
+
+SWITCH_SECONDS = 0.001
+"""How long the thread of a large call computes before the event loop gets its turn. Python's default is 0.005."""
 
 
 def create_app(settings: Settings, now: Callable[[], datetime] = utc_now) -> ASGIApp:
@@ -46,7 +51,7 @@ def create_app(settings: Settings, now: Callable[[], datetime] = utc_now) -> ASG
     )
     if settings.trusted_proxies:
         app = ProxyHeadersMiddleware(app, settings.trusted_proxies)  # type: ignore[assignment, arg-type]  # uvicorn has its own ASGI types
-    app = Envelope(app, contract, settings.max_wait)
+    app = Envelope(BodyLimit(app, contract, settings), contract, settings.max_wait)
     if settings.cors_origins:  # outside the envelope, so that a web page can read error responses too
         app = CORSMiddleware(app, settings.cors_origins, ["POST"], ["*"], expose_headers=[CORRELATION_HEADER])
     return app
@@ -68,6 +73,7 @@ def create_app_from_environment() -> ASGIApp:
     settings = load_settings()
     configure_logging(settings.log_format)
     app = create_app(settings)
+    sys.setswitchinterval(SWITCH_SECONDS)
     gc.collect()
     gc.freeze()  # exclude all loaded modules from later garbage collections, which large responses trigger
     return app

@@ -14,8 +14,9 @@ from functools import partial
 from db import migration
 from db.dayend import set_dayend_flag
 from db.sample_data import has_notices, seed_notices, seed_vehicles
-from domain.clock import business_date, utc_now
+from domain.clock import utc_now
 from domain.errors import OperatorError
+from domain.rules import dayend_date
 from jobs.refresh_vip_vehicles import NAME
 from ocms.database import open_database
 from ocms.keys import ApiKey, hash_key
@@ -41,6 +42,8 @@ def run_demo(port: int | None, cas_port: int | None) -> None:
         signal.signal(number, lambda *_: stop.set())
     settings = load_settings()
     port, cas_port = port or settings.port, cas_port or settings.cas_port
+    if port == cas_port:
+        raise OperatorError(f"the API and the mock CAS cannot both use port {port}: change OCMS_PORT or OCMS_CAS_PORT")
     for wanted in (port, cas_port):
         require_free("127.0.0.1", wanted)
     os.environ |= {
@@ -78,7 +81,7 @@ def _prepare(settings: Settings) -> None:
         if not has_notices(conn):
             seed_notices(conn, NOTICES, lambda _: None)
             seed_vehicles(conn, vehicles(DEFAULT_COUNT))
-        set_dayend_flag(conn, business_date(utc_now()), "Y")
+        set_dayend_flag(conn, dayend_date(utc_now(), settings.dayend_window), "Y")
     database.close()
 
 

@@ -10,15 +10,24 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import pytz
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, HttpUrl, SecretStr, TypeAdapter, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from db.dialect import EMPTY_BY, EmptyBy
 from db.sql_server import CONNECT_TIMEOUT, CONNECTIONS, STATEMENT_TIMEOUT
 from domain.errors import OperatorError
+from ocms.environment import PREFIX, QUOTED, read_variables
 from ocms.keys import ApiKey
 
 LAST_PORT = 65535
+
+_URL = TypeAdapter(HttpUrl)  # brings an address into the form that browsers use
 
 
 def _clock(text: str) -> time:
@@ -52,7 +61,13 @@ def _zone(name: str) -> str:
 def _web(url: str) -> str:
     try:
         parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and parts.hostname and not parts.query and parts.port != 0
+        usable = (
+            parts.scheme in ("http", "https")
+            and parts.hostname
+            and not parts.query
+            and not parts.fragment
+            and parts.port != 0
+        )
     except ValueError:  # the port is not a number from 0 to 65535
         usable = False
     if not usable:
@@ -69,6 +84,8 @@ def _require_no_user(url: str) -> None:
 def _header(secret: SecretStr) -> SecretStr:
     if not re.fullmatch(r"[!-~]*", secret.get_secret_value()):
         raise ValueError("must be printable ASCII characters without blanks")
+    if QUOTED.fullmatch(secret.get_secret_value()):
+        raise ValueError("is in quotes, which belong to the value here; remove them")
     return secret
 
 
@@ -93,7 +110,23 @@ def _token_callers(value: Any) -> Any:
 
 
 def _origins(value: Any) -> Any:
-    return value.split() if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    if not all(map(_is_origin, value.split())):
+        raise ValueError(
+            "must be origins such as https://console.example.gov.sg, separated by blanks: "
+            "lower case, without '*', a path, a final slash or the default port"
+        )
+    return value.split()
+
+
+def _is_origin(text: str) -> bool:
+    """Return whether a text is an origin as browsers send it. They compare it character by character."""
+    try:
+        normal = str(_URL.validate_python(text))
+    except ValidationError:
+        return False
+    return normal == f"{text}/" and bool(re.fullmatch(r"https?://[a-z0-9._:\[\]-]+", text))
 
 
 def _proxies(value: Any) -> Any:
@@ -116,7 +149,7 @@ def _alert_urls(value: Any) -> Any:
 class Settings(BaseSettings):
     """All settings. The environment variable of each is `OCMS_` and its name in capitals."""
 
-    model_config = SettingsConfigDict(env_prefix="OCMS_", env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(frozen=True)
 
     database_url: str = "sqlite:///var/ocms.db"
     """The database, as an SQLAlchemy URL."""
@@ -127,7 +160,7 @@ class Settings(BaseSettings):
     api_keys: Annotated[list[ApiKey], NoDecode, BeforeValidator(_keys)] = []
     """Hashes of the API keys: `CALLER:HASH` or `CALLER:HASH:LAST-DAY`, separated by commas (`ocms keys create`)."""
     token_keys: Annotated[str, AfterValidator(_token_keys)] = ""
-    """JWK set of the token issuer: a file or an https URL. If empty, tokens are not accepted."""
+    """JWK set of the token issuer: a file or an https URL. If not set, tokens are not accepted."""
     token_issuer: str = ""
     """Required `iss` of a token."""
     token_audience: str = ""
@@ -143,13 +176,17 @@ class Settings(BaseSettings):
     max_waiting: Annotated[int, Field(ge=0)] = 400
     """Maximum number of requests that wait for a worker. A further one gets a 503."""
     max_wait: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
-    """Time limit for a request to wait, in seconds. Then it gets a 503."""
+    """Time limit for a request to wait for the service, in seconds from its first byte. Then it gets a 503."""
+    max_received_bytes: Annotated[int, Field(ge=1)] = 2**27
+    """Maximum size of all request bodies that a worker holds at a time, in bytes. A further one gets a 503."""
+    caller_share: Annotated[float, Field(gt=0, le=1)] = 0.75
+    """Largest share of these requests, waiting requests and bytes that one caller may take."""
     request_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60.0
     """Time limit for serving a request, in seconds. Then it gets a 503."""
     body_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0
     """Time limit for sending a request, and for a pause in reading a response, in seconds."""
     tls_cert_file: str | None = None
-    """Certificate chain of the API, in PEM form. If empty, the API uses plain HTTP."""
+    """Certificate chain of the API, in PEM form. If not set, the API uses plain HTTP."""
     tls_key_file: str | None = None
     """Private key of that certificate, if it is in another file."""
     tls_key_password: SecretStr = SecretStr("")
@@ -163,7 +200,7 @@ class Settings(BaseSettings):
     cas_api_key: Annotated[SecretStr, AfterValidator(_header)] = SecretStr("")
     """API key that CAS issued to OCMS."""
     cas_ca_file: str | None = None
-    """Private authority that signed CAS's certificate, in PEM form. If empty, public authorities are trusted."""
+    """Private authority that signed CAS's certificate, in PEM form. If not set, public authorities are trusted."""
     cas_client_cert_file: str | None = None
     """Client certificate for calls to CAS, in PEM form."""
     cas_client_key_file: str | None = None
@@ -191,7 +228,7 @@ class Settings(BaseSettings):
     timezone: Annotated[str, AfterValidator(_zone)] = "Asia/Singapore"
     """Time zone of `OCMS_VIP_REFRESH_AT`. All other times are Singapore time."""
     dayend_window: Annotated[tuple[time, time] | None, NoDecode, BeforeValidator(_window)] = None
-    """When court updates are accepted, as `HH:MM-HH:MM`. If empty, all day."""
+    """When court updates are accepted, as `HH:MM-HH:MM`; if not set, all day. It belongs to the day of its start."""
     alert_urls: Annotated[list[str], NoDecode, BeforeValidator(_alert_urls)] = []
     """Apprise URLs of the alert channels, separated by blanks."""
     port: Annotated[int, Field(ge=1, le=LAST_PORT)] = 8080
@@ -203,16 +240,23 @@ class Settings(BaseSettings):
     validate_responses: bool = False
     """Whether each response is checked against the contract before it is sent."""
 
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Replace the library's readers, which skip an unknown variable and a line of `.env` that is not a setting."""
+        return init_settings, InitSettingsSource(settings_cls, dict(read_variables(settings_cls.model_fields)))
+
 
 def load_settings(**overrides: Any) -> Settings:
-    """Read the settings. Raises OperatorError, in one line that names the variable, if a value is invalid."""
+    """Read the settings. Raises OperatorError, in one line that names the variable, if one is invalid or unknown."""
     if unknown := [key for key in overrides if key not in Settings.model_fields]:
         raise TypeError(f"no such settings: {unknown}")
     try:
         return Settings(**overrides)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        name = f"OCMS_{first['loc'][0]}".upper()
+        name = f"{PREFIX}{first['loc'][0]}".upper()
         text = first["msg"].removeprefix("Value error, ").replace("Input should be", "must be", 1)
         raise OperatorError(f"{name} {text}") from None
 

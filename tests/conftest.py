@@ -17,4 +17,5 @@ pytest_plugins = [
     "fixtures.alerts",
     "fixtures.commands",
     "fixtures.replicas",
+    "fixtures.users",
 ]

@@ -8,6 +8,7 @@ import typer
 from db.errors import DatabaseError
 from domain.errors import OperatorError
 from ocms.cli import alerts, dayend, db, jobs, keys, spec
+from ocms.cli.streams import set_up_streams
 from ocms.log_writer import standard_error
 from ocms.mock_cas.faults import Fault
 from ocms.mock_cas.vehicles import DEFAULT_COUNT
@@ -92,6 +93,7 @@ def mock_cas(  # noqa: PLR0913, PLR0917  # its options
 
 def main() -> None:
     """Run the command line. Exit with 0 for success, 1 for a failure, 2 for an invalid command."""
+    set_up_streams()
     try:
         code = app(sys.argv[1:] or ["--help"], prog_name="ocms", standalone_mode=False)
     except typer.Exit as done:

@@ -61,14 +61,13 @@ def list_() -> None:
 @app.command()
 def check() -> None:
     """Show to whom a key was issued. It is asked for, or read from standard input. Exit code 0 if it is valid."""
-    import sys
-
     from domain.clock import business_date, utc_now
     from domain.errors import OperatorError
+    from ocms.cli.streams import read_secret
     from ocms.keys import MIN_KEY_LENGTH, SHOWN, KeyRing
     from ocms.settings import load_settings
 
-    key = typer.prompt("Key", hide_input=True) if sys.stdin.isatty() else sys.stdin.readline().strip()
+    key = read_secret("Key")
     if len(key) < MIN_KEY_LENGTH:
         raise OperatorError("the key is too short to be safe: make one with 'ocms keys create CALLER'")
     found = KeyRing(load_settings().api_keys).find(key)

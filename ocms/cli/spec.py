@@ -78,14 +78,12 @@ def export(
 ) -> None:
     """Write the self-contained document that partners and gateways import."""
     from contract.document import Contract
-    from contract.export import export as write
-    from domain.errors import OperatorError
+    from contract.export import export as document_of
+    from contract.export import write_file
+    from ocms.cli.streams import is_standard_output
 
-    document = write(Contract.load(contract), form)
-    if output is None:
+    document = document_of(Contract.load(contract), form)
+    if output is None or is_standard_output(output):
         typer.echo(document, nl=False)
-        return
-    try:
-        output.write_bytes(document)
-    except OSError as error:
-        raise OperatorError(f"cannot write {output}: {error.strerror}") from error
+    else:
+        write_file(output, document)

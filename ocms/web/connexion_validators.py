@@ -33,7 +33,7 @@ class QueryValidator:
 
 
 class BodyValidator:
-    """Reads, parses and validates the body."""
+    """Reads the body. The dispatcher parses and validates it, since a large one needs a thread."""
 
     def __init__(self, contract: Contract, *, encoding: str, **_: Any) -> None:
         self._contract = contract
@@ -46,7 +46,7 @@ class BodyValidator:
         if self._encoding not in ("utf-8", "utf8", "us-ascii") or compressed:
             raise InvalidRequestError(status=415)
         if body is not None:
-            request_state(scope).body = body.parse(await self._read(receive, scope, body.max_bytes))
+            request_state(scope).body = await self._read(receive, scope, body.max_bytes)
         return receive, scope
 
     async def _read(self, receive: Receive, scope: Scope, max_bytes: int) -> bytes:

@@ -17,16 +17,13 @@ from connexion.middleware.routing import RoutingMiddleware
 from connexion.middleware.security import SecurityMiddleware
 from connexion.resolver import Resolver
 from connexion.spec import Specification
-from starlette.types import ASGIApp, Receive, Scope, Send
 
-from contract.call import Call, Handler
+from contract.call import Handler
 from contract.document import MEDIA_TYPE, Contract
 from ocms.settings import Settings
-from ocms.web.connexion_validators import BodyValidator, QueryValidator, ResponseValidator, find_operation_id
-from ocms.web.envelope import send_json
+from ocms.web.connexion_validators import BodyValidator, QueryValidator, ResponseValidator
+from ocms.web.dispatcher import Dispatcher
 from ocms.web.limits import Gate
-from ocms.web.pages import contract_pages
-from ocms.web.request_state import request_state
 from ocms.web.security import Credentials
 
 Lifespan = Callable[[Any], AbstractAsyncContextManager[None]]
@@ -64,37 +61,6 @@ def contract_app(
     )
     app.add_api(deepcopy(contract.document))
     return app
-
-
-class Dispatcher:
-    """The innermost layer: calls the handler of the operation that connexion's routing found.
-
-    A path that is not in the contract is one of its pages, or 404.
-    """
-
-    def __init__(self, contract: Contract, handlers: Mapping[str, Handler], gate: Gate) -> None:
-        self._contract = contract
-        self._handlers = handlers
-        self._pages: ASGIApp = contract_pages(contract)
-        self._gate = gate
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        operation_id = find_operation_id(scope) if scope["type"] == "http" else None
-        if operation_id is None:
-            await self._pages(scope, receive, send)
-            return
-        state = request_state(scope)
-        call = Call(
-            contract=self._contract,
-            caller=state.caller or "",
-            query=state.query or {},
-            body=state.body,
-            correlation_id=state.correlation_id,
-        )
-        state.operation_id, state.counts = operation_id, call.counts
-        response = await self._gate.serve(partial(self._handlers[operation_id], call))
-        await send_json(send, response.status, response.body)
 
 
 class StrictRouting(RoutingMiddleware):  # type: ignore[misc]  # connexion has no types

@@ -31,7 +31,8 @@ SECURE_HEADERS = [
 """Added to every response that does not set the header itself."""
 HSTS = (b"strict-transport-security", b"max-age=31536000")
 
-_encode = msgspec.json.Encoder(decimal_format="number").encode
+encode_json = msgspec.json.Encoder(decimal_format="number").encode
+"""Encodes a value as JSON; decimals become exact numbers."""
 
 
 class Envelope:
@@ -94,8 +95,8 @@ class Envelope:
 
 
 async def send_json(send: Send, status: int, body: Any, headers: Mapping[str, str] | None = None) -> None:
-    """Send a JSON response; decimals are written as exact numbers."""
-    content = _encode(body)
+    """Send a JSON response. A body that is bytes is encoded already."""
+    content = body if isinstance(body, bytes) else encode_json(body)
     fields = {"Content-Type": MEDIA_TYPE, "Content-Length": str(len(content)), **(headers or {})}
     raw = [(name.lower().encode(), value.encode()) for name, value in fields.items()]
     await send({"type": "http.response.start", "status": status, "headers": raw})

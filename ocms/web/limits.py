@@ -1,13 +1,19 @@
-"""The limit on the calls that a worker serves at a time. A call beyond it is refused with 503."""
+"""The limits on what a worker serves and holds at a time, and the share of one caller. What exceeds them gets a 503."""
 
+import math
+import time
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import TypeVar
 
 import anyio
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from contract.document import Contract
 from contract.errors import BusyError
+from domain.errors import OperatorError
 from ocms.settings import Settings
+from ocms.web.request_state import RequestState, request_state
 
 T = TypeVar("T")
 
@@ -18,32 +24,97 @@ class Gate:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._places = anyio.Semaphore(settings.max_requests, fast_acquire=True)
-        self._waiting = 0
+        own = _share(settings, settings.max_requests)
+        self._own_places = defaultdict[str, anyio.Semaphore](lambda: anyio.Semaphore(own, fast_acquire=True))
+        self._waiting = Counter[str]()
 
-    async def serve(self, work: Callable[[], Awaitable[T]]) -> T:
+    async def serve(self, state: RequestState, work: Callable[[], Awaitable[T]]) -> T:
         """Await `work`. Raises BusyError if there is no room for it, or if it takes longer than `request_timeout`.
 
         A write in progress finishes first; otherwise we would respond with 503 for a change that then commits.
         """
-        await self._enter()
+        caller = state.caller or ""
+        own_places = self._own_places[caller]
+        if own_places.value and self._places.value:
+            own_places.acquire_nowait()
+            self._places.acquire_nowait()
+        else:
+            await self._wait(own_places, caller, state.arrived)
         try:
             with anyio.CancelScope(deadline=anyio.current_time() + self._settings.request_timeout):
                 return await work()
         finally:
             self._places.release()
+            own_places.release()
         raise BusyError(f"a call took longer than {self._settings.request_timeout:g} s")
 
-    async def _enter(self) -> None:
-        with suppress(anyio.WouldBlock):
-            self._places.acquire_nowait()
-            return
-        if self._waiting >= self._settings.max_waiting:
+    async def _wait(self, own_places: anyio.Semaphore, caller: str, arrived: float | None) -> None:
+        """Wait for one of the caller's own places first, so that a caller never keeps one of all places unused."""
+        limit, max_wait = self._settings.max_waiting, self._settings.max_wait
+        if self._waiting.total() >= limit or self._waiting[caller] >= _share(self._settings, limit):
             raise BusyError("too many calls are waiting")
-        self._waiting += 1
+        self._waiting[caller] += 1
         try:
-            with anyio.fail_after(self._settings.max_wait):
-                await self._places.acquire()
+            with anyio.fail_after(max_wait - waited(arrived)):
+                await own_places.acquire()
+                try:
+                    await self._places.acquire()
+                except BaseException:
+                    own_places.release()
+                    raise
         except TimeoutError:
-            raise BusyError(f"a call waited longer than {self._settings.max_wait:g} s") from None
+            raise BusyError(f"a call waited longer than {max_wait:g} s") from None
         finally:
-            self._waiting -= 1
+            self._waiting[caller] -= 1
+
+
+class BodyLimit:
+    """Limits the bytes of request bodies that are held at a time, from their arrival to the end of the call."""
+
+    def __init__(self, app: ASGIApp, contract: Contract, settings: Settings) -> None:
+        """Raise OperatorError if the limit excludes a body that the contract allows."""
+        self._app = app
+        self._limit = settings.max_received_bytes
+        self._own_limit = _share(settings, settings.max_received_bytes)
+        self._held = Counter[str]()
+        largest = max(operation.body.max_bytes for operation in contract.operations.values() if operation.body)
+        if self._own_limit < largest:
+            least = math.ceil(largest / settings.caller_share)
+            raise OperatorError(
+                f"OCMS_MAX_RECEIVED_BYTES must be at least {least}: with OCMS_CALLER_SHARE={settings.caller_share:g}, "
+                f"it has no room for a body of {largest} bytes, which the contract allows"
+            )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request. Raises BusyError while its body arrives, if there is no room for it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        state, held = request_state(scope), Counter[str]()
+
+        async def receive_within_limit() -> Message:
+            begun = time.monotonic()
+            message = await receive()
+            if state.arrived:
+                state.arrived += time.monotonic() - begun  # waiting for the caller is not waiting for this service
+            size, caller = len(message.get("body", b"")), state.caller or ""
+            held[caller] += size
+            self._held[caller] += size
+            if self._held[caller] > self._own_limit or self._held.total() > self._limit:
+                raise BusyError("too many bytes of bodies are held")
+            return message
+
+        try:
+            await self._app(scope, receive_within_limit, send)
+        finally:
+            self._held -= held
+
+
+def waited(arrived: float | None) -> float:
+    """Return for how many seconds a request has waited since its arrival; 0 if that is not known."""
+    return time.monotonic() - arrived if arrived else 0.0
+
+
+def _share(settings: Settings, limit: int) -> int:
+    """Return how much of a limit one caller may take."""
+    return min(limit, max(1, int(limit * settings.caller_share)))

@@ -16,7 +16,9 @@ class RequestState:
     """The state of a request. Each comment names the module that sets the field."""
 
     arrived: float | None = None
-    """`protocol`: when the head was complete, or when a pipelined request had its turn, on the monotonic clock."""
+    """`protocol`: when the head was complete, or when a pipelined request had its turn, on the monotonic clock.
+
+    `limits` adds the time that the caller takes to send the body, so that only waiting for this service is counted."""
     refusal: OcmsError | None = None
     """`protocol`: the error to respond with instead of serving the request."""
     closing: bool = False
@@ -35,8 +37,8 @@ class RequestState:
     """`security`: the request has an API key."""
     query: dict[str, Any] | None = None
     """`connexion_validators`: the query parameters with their defaults."""
-    body: Any = None
-    """`connexion_validators`: the parsed and validated body."""
+    body: bytes | None = None
+    """`connexion_validators`: the body as it was received; None if the operation has none."""
     operation_id: str | None = None
     """`contract_app`."""
     counts: dict[str, int] | None = None

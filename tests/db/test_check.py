@@ -9,7 +9,7 @@ from sqlalchemy import CHAR, NVARCHAR, VARCHAR, text
 from sqlalchemy.dialects.mssql import DATETIME2, DATETIMEOFFSET, NUMERIC, SMALLDATETIME
 
 from db import migration, schema, tables
-from db.check import _permissions, _settings, _wrong_type, list_differences
+from db.check import _permissions, _rounded, _settings, _wrong_type, list_differences
 from db.column_types import EXACT
 from db.grants import WRITTEN, grant_script
 
@@ -114,6 +114,24 @@ def test_a_key_with_another_collation_is_a_difference(server_database, tds):
     with server_database.reading() as conn:
         (line,) = _settings(conn, {NOTICE: {"notice_no": VARCHAR(50, "French_CI_AS")}})
     assert line.startswith("column ocms_valid_offence_notice.notice_no has the collation French_CI_AS")
+
+
+def test_a_column_that_would_round_a_written_time_to_the_next_day_is_a_difference(server_database, tds):
+    kinds = {"table_name": str, "column_name": str, "datetime_precision": int}
+    columns = [
+        (NOTICE.name, "last_processing_date", 0),
+        (NOTICE.name, "a_column_of_others", 3),
+        ("a_table_of_others", "upd_date", 3),
+        ("ocms_offence_notice_detail", "court_payment_due_date", 0),  # the service only reads it
+        ("ocms_job_run", "due", 3),
+    ]
+    tds.response = lambda statement: Rows(kinds, columns) if "DATETIME_PRECISION < " in statement.sql else Done()
+    needed = "needs DATETIME2(6): times would be rounded"
+    with server_database.reading() as conn:
+        assert list(_rounded(conn)) == [
+            f"column ocms_valid_offence_notice.last_processing_date is DATETIME2(0), {needed}",
+            f"column ocms_job_run.due is DATETIME2(3), {needed}",
+        ]
 
 
 def test_each_missing_permission_is_a_difference(server_database, tds):

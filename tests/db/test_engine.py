@@ -111,6 +111,13 @@ def test_a_file_that_cannot_be_opened_raises_database_unavailable_error(tmp_path
         ("nonsense", "OCMS_DATABASE_URL must be an SQLAlchemy URL"),
         ("oracle:///x", "OCMS_DATABASE_URL"),
         ("sqlite://", "OCMS_DATABASE_URL must name a file"),
+        ("sqlite:///", "OCMS_DATABASE_URL must name a file"),
+        ("sqlite:///:memory:", "OCMS_DATABASE_URL must name a file"),
+        ("sqlite+pysqlite:///:memory:", "OCMS_DATABASE_URL must name a file"),
+        ("sqlite:///file::memory:", "OCMS_DATABASE_URL must name a file"),
+        ("sqlite:///file:shared", "OCMS_DATABASE_URL must name a file"),
+        ("sqlite:///file::memory:?cache=shared&uri=true", "OCMS_DATABASE_URL"),
+        ("sqlite:///file:shared?mode=memory&uri=true", "OCMS_DATABASE_URL"),
     ],
 )
 def test_a_wrong_url_is_reported_in_one_line(url, text):

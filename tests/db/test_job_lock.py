@@ -7,6 +7,7 @@ import sys
 
 import pytest
 import stamina
+from fixtures.users import SERVICE, needs_root
 
 from db.engine import connect
 from db.errors import DatabaseUnavailableError
@@ -100,3 +101,22 @@ def test_a_directory_in_the_place_of_the_lock_file_is_an_error(sqlite, lock_file
     lock_file.mkdir()
     with pytest.raises(DatabaseUnavailableError, match="Is a directory"), job_lock(sqlite, JOB):
         pytest.fail("a directory was locked")
+
+
+def test_a_pipe_in_the_place_of_the_lock_file_is_an_error_and_does_not_block(sqlite, lock_file):
+    os.mkfifo(lock_file)
+    with pytest.raises(DatabaseUnavailableError, match="not a regular file, remove it"), job_lock(sqlite, JOB):
+        pytest.fail("a pipe was locked")
+
+
+@needs_root
+def test_a_lock_file_that_the_user_may_not_read_is_reported_with_what_to_do(shared):
+    (shared / f"ocms.db.{JOB}.lock").touch(0o600)
+    sqlite = connect(f"sqlite:///{shared}/ocms.db")
+    refused = pytest.raises(DatabaseUnavailableError, match="Permission denied; give it and its directory to the owner")
+    os.seteuid(SERVICE)
+    try:
+        with refused, job_lock(sqlite, JOB):
+            pytest.fail("the lock was taken")
+    finally:
+        os.seteuid(0)

@@ -1,12 +1,23 @@
 """The business rules and the clock."""
 
-from datetime import UTC, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
 
 from domain.clock import SINGAPORE, business_date, parse_instant
 from domain.errors import DayendNotReachedError
-from domain.rules import in_window, is_emcons, is_fully_paid, is_ps_wwp, page, repeated, require_dayend
+from domain.rules import (
+    dayend_date,
+    in_window,
+    is_emcons,
+    is_fully_paid,
+    is_ps_wwp,
+    page,
+    repeated,
+    require_dayend,
+)
 
 
 def test_a_time_is_parsed_with_its_offset():
@@ -15,7 +26,52 @@ def test_a_time_is_parsed_with_its_offset():
 
 
 @pytest.mark.parametrize(
-    "text", ["", "2026-06-30", "2026-06-30T15:15:00", "2026-13-01T00:00:00Z", "9999-12-31T23:59:59-01:00", "now"]
+    ("fraction", "microsecond"),
+    [
+        ("", 0),
+        (".5", 500_000),
+        (".999999", 999_999),
+        (".9999994", 999_999),
+        (".9999995", 999_999),
+        (".9999999", 999_999),
+        (".1234567", 123_456),
+        (".0000009", 0),
+        (".999999500", 999_999),
+        ("." + "9" * 30, 999_999),
+    ],
+)
+@pytest.mark.parametrize("offset", ["+08:00", "Z", "z", "-00:00", "-23:59"])
+def test_a_fraction_beyond_microseconds_is_cut_and_never_reaches_the_next_day(fraction, microsecond, offset):
+    whole = parse_instant(f"2026-06-30T23:59:59{offset}")
+    instant = parse_instant(f"2026-06-30T23:59:59{fraction}{offset}")
+    assert instant == whole.replace(microsecond=microsecond)
+    assert business_date(instant) == business_date(whole)
+
+
+def test_the_last_instant_of_dotnet_is_stored():
+    last = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=SINGAPORE)
+    assert parse_instant("9999-12-31T23:59:59.9999999+08:00") == last
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "2026-06-30",
+        "2026-06-30T15:15:00",
+        "2026-06-30T15:15:00.9999999",
+        "2026-13-01T00:00:00Z",
+        "9999-12-31T23:59:59-01:00",
+        "9999-12-31T16:00:00.0000001Z",
+        "now",
+        "2016-12-31T23:59:60Z",  # a leap second, which no database stores
+        "2026-06-30T24:00:00Z",
+        "2026-06-30T00:00:00+24:00",
+        "2026-06-30T00:00:00+08:60",
+        "2026-06-30T23:59:59,9999999Z",
+        "2026-06-30T23:59:59.Z",
+        "2026-06-30T23:59:59.999999٩Z",
+    ],
 )
 def test_a_text_that_is_not_a_storable_time_is_refused(text):
     with pytest.raises(ValueError, match=r"offset|not a date-time"):
@@ -81,3 +137,56 @@ def test_updates_need_the_dayend_flag_and_the_window():
 def test_a_window_includes_its_start_excludes_its_end_and_may_pass_midnight(moment, window, inside):
     times = window and tuple(map(time.fromisoformat, window))
     assert in_window(time.fromisoformat(moment), times) is inside
+
+
+@pytest.mark.parametrize(
+    ("moment", "window", "day"),
+    [
+        ("2026-07-02T00:30", None, 2),
+        ("2026-07-01T23:59:59.999999", ("22:00", "02:00"), 1),
+        ("2026-07-02T00:00", ("22:00", "02:00"), 1),
+        ("2026-07-02T00:30", ("22:00", "02:00"), 1),
+        ("2026-07-02T01:59:59.999999", ("22:00", "02:00"), 1),
+        ("2026-07-02T02:00", ("22:00", "02:00"), 2),
+        ("2026-07-02T12:00", ("22:00", "02:00"), 2),
+        ("2026-07-02T22:00", ("22:00", "02:00"), 2),
+        ("2026-07-02T00:00", ("22:00", "00:00"), 2),  # it ends at midnight, so it never reaches the next day
+        ("2026-07-02T00:00", ("00:00", "02:00"), 2),
+        ("2026-07-02T00:30", ("22:00", "23:59"), 2),
+        ("2026-07-02T11:59", ("12:01", "12:00"), 1),
+        ("2026-07-02T12:00", ("12:01", "12:00"), 2),
+        ("2027-01-01T00:30", ("22:00", "02:00"), date(2026, 12, 31)),
+    ],
+)
+def test_the_flag_that_counts_is_that_of_the_day_on_which_the_window_begins(moment, window, day):
+    instant = datetime.fromisoformat(moment).replace(tzinfo=SINGAPORE).astimezone(UTC)
+    times = window and tuple(map(time.fromisoformat, window))
+    assert dayend_date(instant, times) == (day if isinstance(day, date) else date(2026, 7, day))
+
+
+MINUTES = st.integers(0, 24 * 60 - 1)
+A_DAY = timedelta(days=1)
+INSTANTS = st.timedeltas(timedelta(), timedelta(days=366)).map(lambda since: datetime(2026, 1, 1, tzinfo=UTC) + since)
+
+
+@given(start=MINUTES, end=MINUTES, instant=INSTANTS)
+@example(start=22 * 60, end=2 * 60, instant=datetime(2026, 7, 1, 16, tzinfo=UTC))
+@example(start=22 * 60, end=2 * 60, instant=datetime(2026, 7, 1, 18, tzinfo=UTC))
+@example(start=22 * 60, end=0, instant=datetime(2026, 7, 1, 16, tzinfo=UTC))
+def test_a_batch_is_accepted_exactly_while_the_window_of_a_day_with_dayend_is_open(start, end, instant):
+    assume(start != end)
+    window = tuple(time(*divmod(minute, 60)) for minute in (start, end))
+    length = timedelta(minutes=(end - start) % (24 * 60))
+    today = datetime.combine(business_date(instant), time(), SINGAPORE)
+    opened = {
+        midnight.date()
+        for midnight in (today - A_DAY, today)
+        if (opening := midnight + timedelta(minutes=start)) <= instant < opening + length
+    }
+    for flagged in (today.date() - A_DAY, today.date(), today.date() + A_DAY):  # the only day with day-end
+        flag = "Y" if dayend_date(instant, window) == flagged else None
+        if flagged in opened:
+            require_dayend(flag, instant, window)
+        else:
+            with pytest.raises(DayendNotReachedError):
+                require_dayend(flag, instant, window)

@@ -84,6 +84,9 @@ def test_an_amount_in_any_notation_is_stored_exactly(cas, add_notice, row_of, te
         ("2026-06-30t15:15:00.5z", datetime(2026, 6, 30, 23, 15, 0, 500_000, tzinfo=SINGAPORE)),
         ("2026-06-30T10:15:00-05:00", datetime(2026, 6, 30, 23, 15, tzinfo=SINGAPORE)),
         ("0001-01-01T08:00:00+08:00", datetime(1, 1, 1, 8, tzinfo=SINGAPORE)),
+        ("2026-06-30T23:59:59.9999999+08:00", datetime(2026, 6, 30, 23, 59, 59, 999_999, tzinfo=SINGAPORE)),
+        ("2026-06-30T15:59:59.9999999Z", datetime(2026, 6, 30, 23, 59, 59, 999_999, tzinfo=SINGAPORE)),
+        ("9999-12-31T23:59:59.9999999+08:00", datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=SINGAPORE)),
     ],
 )
 def test_a_time_with_any_offset_is_accepted(cas, add_notice, row_of, text, local):
@@ -178,6 +181,80 @@ def test_an_invalid_field_of_a_record_is_named(cas, add_notice, rows, change, fi
     assert rows(tables.valid_offence_notice) == before
 
 
+@pytest.mark.parametrize(
+    "inside",
+    [
+        b'"atoms_flag": "\\ud800"',
+        b'"atoms_flag": "\\udc00\\ud800"',
+        b'"atoms_flag": "Y", "atoms_flag": "N"',
+        b'"atoms_flag": "Y", "atoms\\u005fflag": "N"',
+        b'"atoms_flag": {"a": 1, "a": 2}',
+        b'"amount_payable": ' + b"1" * 5_000,
+        b'"amount_payable": ' + b"1" * 4_000,
+        b'"amount_payable": 1e999999999',
+        b'"amount_payable": 1e-999999999',
+        b'"atoms_flag": "caf\xe9"',
+        b'"atoms_flag": "\xed\xa0\x80"',
+        b'"atoms_flag": ' + b"[" * 300 + b"]" * 300,
+        b'"atoms_flag": ' + b"[" * 50_000 + b"]" * 50_000,
+        b'"atoms_flag": ' + b'{"a":' * 5_000 + b'"]}"' + b"}" * 5_000,
+        b'"\\ud800": 1',
+        b'"' + b"x" * 100_000 + b'": 1',
+        b'"atoms_flag": "' + b"Y" * 100_000 + b'"',
+        b",".join(b'"%d": 1' % number for number in range(5_000)),
+    ],
+    ids=lambda inside: ascii(inside[:40]),
+)
+def test_what_is_wrong_inside_a_record_fails_only_that_record(cas, add_notice, row_of, inside):
+    for notice_no in ("N1", "N2", "N3"):
+        add_notice(notice_no)
+    good = b'{"notice_no": "N%d", "atoms_flag": "]},{"}'
+    bad = b'{"notice_no": "N2", %b}' % inside
+    batch = b"[ %b ,\n%b, %b ]" % (good % 1, bad, good % 3)
+    response = cas.post("/v1/updateCourtNotices", content=batch, headers={"Content-Type": "application/json"})
+    data = response.json()["data"]
+    assert (response.status_code, data["succeeded"]) == (207, ["N1", "N3"])
+    assert [(failure["index"], failure["appCode"]) for failure in data["failed"]] == [(1, "OCMS-4022")]
+    assert data["failed"][0]["errors"][0]["message"]
+    assert [row_of(tables.valid_offence_notice, no)["atoms_flag"] for no in ("N1", "N2", "N3")] == [
+        "]},{",
+        None,
+        "]},{",
+    ]
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        b'[{"notice_no": "N1", "atoms_flag": "\\ud800"}, {"notice_no": "N2", "atoms_flag": "Y"}',
+        b'[{"notice_no": "N1", "atoms_flag": "\\ud800"}, {"notice_no": "N2", "atoms_flag": "Y"},]',
+        b'[{"notice_no": "N1", "atoms_flag": "\\ud800"} {"notice_no": "N2", "atoms_flag": "Y"}]',
+        b'[{"notice_no": "N1", "atoms_flag": "\\ud800"}, {"notice_no": "N2", "atoms_flag": "Y"}] 1',
+        b'[{"notice_no": "N1", "atoms_flag": nul}, {"notice_no": "N2", "atoms_flag": "Y"}]',
+        b'[{"notice_no": "N1", "atoms_flag": NaN}, {"notice_no": "N2", "atoms_flag": "Y"}]',
+        b'[{"notice_no": "N1", "atoms_flag": "\x01"}, {"notice_no": "N2", "atoms_flag": "Y"}]',
+        b'[{"notice_no": "N1", "atoms_flag": "\\x"}, {"notice_no": "N2", "atoms_flag": "Y"}]',
+        b'[{"a": "x}, {"notice_no": "N2", "atoms_flag": "Y"}, {"a": "x}]',
+    ],
+    ids=ascii,
+)
+def test_a_batch_that_is_not_json_is_refused_as_a_whole(cas, add_notice, row_of, batch):
+    add_notice("N2")
+    response = cas.post("/v1/updateCourtNotices", content=batch, headers={"Content-Type": "application/json"})
+    assert response.status_code == 400
+    assert row_of(tables.valid_offence_notice, "N2")["atoms_flag"] is None
+
+
+def test_a_batch_of_too_many_records_is_refused_also_if_one_cannot_be_parsed(cas):
+    record = b'{"notice_no": "N1", "atoms_flag": "\\ud800"}'
+    batch = b"[" + b",".join([record] * 10_001) + b"]"
+    response = cas.post("/v1/updateCourtNotices", content=batch, headers={"Content-Type": "application/json"})
+    assert (response.status_code, response.json()["data"]["errors"][0]["message"]) == (
+        400,
+        "value has more than 10000 items",
+    )
+
+
 def test_a_negative_zero_is_stored_as_zero(cas, add_notice, row_of):
     add_notice("N1", amount_payable=Decimal("5.00"))
     cas.post("/v1/updateCourtNotices", content=b'[{"notice_no":"N1","amount_payable":-0.0}]')
@@ -251,6 +328,32 @@ def test_outside_its_window_a_batch_is_refused(callers, add_notice, window, stat
     add_notice("N1")
     cas, _ = callers(dayend_window=window)
     assert send(cas, {"notice_no": "N1", "atoms_flag": "Y"}).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("hours", "flags", "status"),
+    [
+        (2, {30: "Y"}, 200),
+        (2, {30: "Y", 1: "N"}, 200),
+        (2, {1: "Y"}, 409),
+        (2, {30: "N", 1: "Y"}, 409),
+        (3.5, {30: "Y", 1: "Y"}, 409),
+        (24, {30: "Y"}, 409),
+        (24, {1: "Y"}, 200),
+    ],
+)
+def test_after_midnight_the_flag_of_the_day_on_which_the_window_began_counts(
+    callers, add_notice, row_of, database, clock, hours, flags, status
+):
+    add_notice("N1")
+    with database.writing() as conn:
+        conn.execute(tables.dayend.delete())
+        for day, flag in flags.items():
+            set_dayend_flag(conn, date(2026, 6 if day == 30 else 7, day), flag)
+    cas, _ = callers(dayend_window="22:00-02:00")
+    clock.move(hours=hours)  # from 22:30 on 30 June
+    assert send(cas, {"notice_no": "N1", "atoms_flag": "Y"}).status_code == status
+    assert row_of(tables.valid_offence_notice, "N1")["atoms_flag"] == ("Y" if status == 200 else None)
 
 
 @pytest.mark.parametrize(

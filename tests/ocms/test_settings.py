@@ -54,6 +54,51 @@ def test_an_invalid_value_is_reported_in_one_line_that_names_it(monkeypatch, nam
     assert "s3cret" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "*",
+        "null",
+        "console.test",
+        "//console.test",
+        "https://",
+        "https://console.test/",
+        "https://console.test/app",
+        "https://console.test?",
+        "https://console.test#part",
+        "https://Console.test",
+        "HTTPS://console.test",
+        "https://console.test:443",
+        "http://console.test:80",
+        "https://console.test:",
+        "https://console.test:99999",
+        "https://console.test:port",
+        "https://user@console.test",
+        "https://user:word@console.test",
+        "https://*.console.test",
+        "https://bücher.test",
+        "https://[::1",
+        "https://[0:0:0:0:0:0:0:1]",
+        "https://127.1",
+        "ftp://console.test",
+        "file://",
+        "https://a.test,https://b.test",
+        "https://a.test; https://b.test",
+    ],
+)
+@pytest.mark.parametrize("before", ["", "https://good.test "])
+def test_an_origin_that_no_browser_sends_is_refused(monkeypatch, origin, before):
+    monkeypatch.setenv("OCMS_CORS_ORIGINS", before + origin)
+    with pytest.raises(OperatorError, match=r"^OCMS_CORS_ORIGINS must be origins such as https://[^\n]*$"):
+        load_settings()
+
+
+def test_origins_as_browsers_send_them_are_accepted(monkeypatch):
+    origins = "https://console.test http://localhost:3000 https://xn--bcher-kva.test http://[::1]:8443 http://127.0.0.1"
+    monkeypatch.setenv("OCMS_CORS_ORIGINS", origins)
+    assert load_settings().cors_origins == origins.split()
+
+
 def test_the_settings_of_the_design_have_these_defaults():
     settings = load_settings()
     assert settings.database_url == "sqlite:///var/ocms.db"

@@ -103,6 +103,24 @@ def test_without_a_migrated_database_a_command_says_what_to_do(ocms, tmp_path, c
     assert not (tmp_path / "new.db").exists()
 
 
+@pytest.mark.parametrize("command", ["serve", "demo", "jobs check", "db upgrade", "db check", "db seed", "dayend show"])
+def test_a_database_in_memory_is_refused_and_no_file_is_made(ocms, tmp_path, command):
+    keys = f"CAS:{hash_key('x')},PLUS:{hash_key('y')}"
+    variables = {"OCMS_PORT": str(free_port()), "OCMS_CAS_PORT": str(free_port())}
+    before = set(tmp_path.rglob("*"))
+    result = ocms(*command.split(), OCMS_DATABASE_URL="sqlite:///:memory:", OCMS_API_KEYS=keys, **variables)
+    assert_one_line(result, 1, "OCMS_DATABASE_URL must name a file, such as sqlite:///var/ocms.db")
+    assert set(tmp_path.rglob("*")) == before
+
+
+def test_the_demo_needs_two_ports(ocms, tmp_path):
+    port = str(free_port())
+    url = f"sqlite:///{tmp_path}/new/ocms.db"
+    result = ocms("demo", OCMS_PORT=port, OCMS_CAS_PORT=port, OCMS_DATABASE_URL=url)
+    assert_one_line(result, 1, f"the API and the mock CAS cannot both use port {port}")
+    assert not (tmp_path / "new").exists()
+
+
 def test_the_server_does_not_start_without_keys(ocms):
     assert_one_line(ocms("serve"), 1, "OCMS_API_KEYS is empty")
 

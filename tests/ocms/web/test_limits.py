@@ -1,11 +1,19 @@
 """The limits of a worker, each as its setting says."""
 
+import select
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from itertools import islice
 
 import pytest
 from fixtures.contracts import each_operation, good_bytes
-from fixtures.sockets import request
+from fixtures.cost import MiB
+from fixtures.settings import PLUS_KEY
+from fixtures.sockets import BODY, request
+
+from domain.errors import OperatorError
+from ocms.app import create_app
 
 BATCH = b'[{"notice_no": "N1", "atoms_flag": "Y"}]'
 
@@ -51,12 +59,93 @@ def test_a_call_that_finds_no_place_is_503_and_the_others_are_served(
 
 def test_a_read_does_not_wait_for_a_writer_unless_every_place_is_taken(connect_to, held, add_notice):
     add_notice("N1")
-    connect = connect_to(max_requests=2)
+    connect = connect_to(max_requests=3)
     first = connect()
     with held():
         write(first)
         assert connect().send(request()).response().status == 200
     assert first.response().status == 409
+
+
+def test_one_caller_leaves_room_for_the_others(callers, held, add_notice, logs):
+    add_notice("N1")
+    cas, plus = callers(max_requests=4, max_waiting=4, caller_share=0.5, max_wait=30)
+    with ThreadPoolExecutor() as pool, held():
+        batches = [
+            pool.submit(cas.post, "/v1/updateCourtNotices", content=BATCH, headers={"Content-Type": "application/json"})
+            for _ in range(10)
+        ]  # two are served, two wait
+        refused = [done.result() for done in islice(as_completed(batches), 6)]
+        assert plus.call("getNoticeUpdate", {"notice_nos": ["N1"]}).status_code == 200
+        assert not all(batch.done() for batch in batches)
+    assert {response.status_code for response in refused} == {503}
+    assert sorted(batch.result().status_code for batch in batches) == [409] * 4 + [503] * 6
+    assert {line["reason"] for line in logs("call") if line["status"] == 503} == {"too many calls are waiting"}
+
+
+def test_bodies_have_a_common_limit_and_each_caller_a_share_of_it(connect_to, add_notice, logs):
+    add_notice("N1")
+    connect = connect_to(max_received_bytes=16 * MiB, caller_share=0.5)
+    body = BODY.ljust(6 * MiB)
+
+    def begin(**to):
+        return connect().send(request(body, **to)[:-1])
+
+    def is_received():
+        return connect().send(request()).response().status == 200  # a later call is served, so the bytes have arrived
+
+    first = begin()
+    assert is_received()
+    second = begin()
+    assert second.response().status == 503  # beyond the share of CAS
+    third = begin(path="/v1/getNoticeUpdate", key=PLUS_KEY)
+    assert connect().send(request(path="/v1/getNoticeUpdate", key=PLUS_KEY)).response().status == 200
+    assert [c.send(body[-1:]).response().status for c in (first, third)] == [200, 200]
+    assert {line["reason"] for line in logs("call") if line["status"] == 503} == {"too many bytes of bodies are held"}
+    for ending, status in ((b"", 200), (b"x", 400), (b"", 200)):  # all is released, whatever the response is
+        assert connect().send(request(BODY.ljust(8 * MiB - 1) + ending)).response().status == status
+
+
+def test_the_common_limit_of_bodies_holds_for_all_callers_together(connect_to, add_notice):
+    add_notice("N1")
+    connect = connect_to(max_received_bytes=10 * MiB, caller_share=0.8)
+    connect().send(request(BODY.ljust(6 * MiB))[:-1])
+    to = {"path": "/v1/getNoticeUpdate", "key": PLUS_KEY}
+    assert connect().send(request(BODY.ljust(5 * MiB), **to)).response().status == 503
+    assert connect().send(request(BODY.ljust(3 * MiB), **to)).response().status == 200
+
+
+def test_a_limit_without_room_for_a_body_of_the_contract_is_refused(make_settings, clock):
+    with pytest.raises(OperatorError, match="OCMS_MAX_RECEIVED_BYTES must be at least 11184811"):
+        create_app(make_settings(max_received_bytes=8 * MiB), clock)
+
+
+def test_the_time_that_a_caller_takes_to_send_is_not_waiting(connect_to, held, add_notice):
+    add_notice("N1")
+    connect = connect_to(max_requests=1, max_wait=3)
+    slow, batch = connect(), connect()
+    slow.send(request()[:-5])
+    time.sleep(3.5)
+    with held():
+        write(batch)
+        time.sleep(0.5)
+        slow.send(request()[-5:])
+        time.sleep(0.5)
+    assert slow.response().status == 200
+
+
+@pytest.mark.alone
+def test_small_calls_are_served_while_a_large_body_is_parsed(connect_to, add_notice):
+    add_notice("N1")
+    connect = connect_to()
+    record = b'{"notice_no": "N1", "amount_payable": ' + b"1" * 4_000 + b"}"
+    large = connect().send(request(b"[" + b",".join([record] * 2_000) + b"]", path="/v1/updateCourtNotices"))
+    small, served = connect(), 0
+    while not select.select([large.socket], [], [], 0)[0]:
+        assert small.send(request()).response().status == 200
+        served += 1
+    assert large.response().status == 409
+    assert served > 10  # on the event loop, it would be one or two
 
 
 def test_what_is_being_written_is_finished_before_anything_is_answered(connect_to, held, add_notice):

@@ -108,8 +108,8 @@ HOSTILE = {
     "single quotes": b"{'notice_nos': ['N1']}",
     "a duplicate member": b'{"notice_nos": ["N1"], "notice_nos": ["N2"]}',
     "a hidden duplicate member": b'{"notice_nos": ["N1"], "notice\\u005fnos": ["N:2"]}',
-    "a duplicate member behind deep nesting": b'[{"a": ' + b"[" * 300 + b"]" * 300 + b'}, {"x": 1, "\\u0078": 2}]',
-    "a duplicate member behind an extreme number": b'[1e9999999999999999999, {"x": 1, "x": 2}]',
+    "a duplicate member behind deep nesting": b"[[" + b"[" * 300 + b"]" * 300 + b', {"x": 1, "\\u0078": 2}]]',
+    "a duplicate member behind an extreme number": b'[[1e9999999999999999999, {"x": 1, "x": 2}]]',
 }
 
 

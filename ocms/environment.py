@@ -1,0 +1,127 @@
+"""The variables that the settings are read from: the environment, and a `.env` file in the current directory."""
+
+import difflib
+import os
+import re
+from collections.abc import Container, Iterator, Mapping
+from io import StringIO
+from pathlib import Path
+from typing import get_origin
+
+from dotenv import dotenv_values
+from dotenv.parser import Original, parse_stream
+from dotenv.variables import Variable as Reference
+from dotenv.variables import parse_variables
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+
+from domain.errors import OperatorError
+
+PREFIX = "OCMS_"
+FILE = Path(".env")
+NOT_SETTINGS = ("OCMS_CONTRACT_", "OCMS_NIGHTLY", "OCMS_TEST_", "OCMS_VERIFY_KEYS")
+"""Beginnings of variables that are not settings: keys for verifying a deployment, and options of the tests."""
+QUOTED = re.compile(r"""(["']).*\1""")
+"""A value in quotes. `docker --env-file` does not remove them."""
+
+_LINK = re.compile(r"(tcp|udp|sctp)://.+:\d+")
+_LINK_NAME = re.compile(
+    r"OCMS_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)", re.ASCII
+)
+
+Variable = tuple[str, str, str]
+"""The name and the value of a variable, and its place for an error message, which is empty for the environment."""
+
+
+def read_variables(settings: Mapping[str, FieldInfo]) -> dict[str, str]:
+    """Return the settings that are given, as text. The environment takes precedence over `.env`.
+
+    Raises OperatorError if a variable that begins with `OCMS_` is not a setting, is given twice in one place, or is not
+    plain text, and if `.env` cannot be read.
+    """
+    return _read(_file_variables(), settings) | _read(_environment_variables(), settings)
+
+
+def _environment_variables() -> Iterator[Variable]:
+    return ((name, value, "") for name, value in os.environ.items())
+
+
+def _file_variables() -> Iterator[Variable]:
+    text = _read_file()
+    lines = [(_line_number(line.original), line) for line in parse_stream(StringIO(text))]
+    names = set(os.environ)
+    for number, line in lines:
+        if line.error or (line.key is not None and line.value is None):
+            raise OperatorError(f"line {number} of {FILE} is not NAME=value, or its quotes are not closed")
+        if (line.key or "").upper().startswith(PREFIX) and _refers_beyond(names, line.value or ""):
+            raise OperatorError(f"line {number} of {FILE} refers to a variable that is not set, with ${{…}}")
+        names.add(line.key or "")
+    values = dotenv_values(stream=StringIO(text))  # with references such as ${NAME} resolved
+    return ((line.key, values[line.key] or "", f" in line {number} of {FILE}") for number, line in lines if line.key)
+
+
+def _refers_beyond(names: Container[str], value: str) -> bool:
+    """Return whether a value refers to another variable, which the library would replace by nothing."""
+    references = (atom for atom in parse_variables(value) if isinstance(atom, Reference))
+    return any(reference.default is None and reference.name not in names for reference in references)
+
+
+def _line_number(original: Original) -> int:
+    """Return the number of a line. The parser counts from the blank lines before it."""
+    text = original.string
+    return original.line + text[: len(text) - len(text.lstrip())].count("\n")
+
+
+def _read_file() -> str:
+    try:
+        text = FILE.read_text("utf-8")
+    except UnicodeDecodeError:
+        text = "\0"
+    except OSError as error:
+        if isinstance(error, FileNotFoundError) and not FILE.is_symlink():
+            return ""
+        raise OperatorError(f"{FILE} cannot be read: {error.strerror}") from None
+    if "\0" in text:  # most texts in UTF-16 are valid UTF-8 with null characters
+        raise OperatorError(f"{FILE} is not in UTF-8: save it in this encoding")
+    return text
+
+
+def _read(variables: Iterator[Variable], settings: Mapping[str, FieldInfo]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for given, value, place in variables:
+        name = given.upper()
+        if not name.startswith(PREFIX) or name.startswith(NOT_SETTINGS) or _is_service_link(name, value):
+            continue
+        setting = name.removeprefix(PREFIX).lower()
+        if setting not in settings:
+            shown = re.match(r"\w*", given, re.ASCII)[0]  # type: ignore[index]  # it always matches; a value may follow
+            raise OperatorError(f"{shown}{place} is not a setting; the nearest setting is {_nearest(name, settings)}")
+        if setting in found:
+            raise OperatorError(f"{name}{place} is set twice; remove one of the two")
+        if fault := _fault(value, settings[setting]):
+            raise OperatorError(f"{name}{place} {fault}")
+        found[setting] = value
+    return found
+
+
+def _is_service_link(name: str, value: str) -> bool:
+    """Return whether Kubernetes has set a variable for a Service whose name begins with `ocms`."""
+    return bool(_LINK_NAME.fullmatch(name) or (name.endswith("_PORT") and _LINK.fullmatch(value)))
+
+
+def _nearest(name: str, settings: Mapping[str, FieldInfo]) -> str:
+    names = [f"{PREFIX}{setting}".upper() for setting in settings]
+    return difflib.get_close_matches(name, names, n=1, cutoff=0)[0]
+
+
+def _fault(value: str, setting: FieldInfo) -> str:
+    """Return what is wrong with the text of a setting, or an empty text. Secrets have their own checks."""
+    if not value.strip():
+        return "is empty; remove it, or give it a value"
+    if setting.annotation is SecretStr:
+        return ""
+    if get_origin(setting.annotation) in (list, dict):
+        value = " ".join(value.split())  # blanks and line breaks may surround the items
+    if value != value.strip() or not value.isprintable():
+        return "has a blank at its start or end, or a character that cannot be printed; remove it"
+    return "is in quotes, which belong to the value here; remove them" if QUOTED.fullmatch(value) else ""
