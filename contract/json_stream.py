@@ -1,18 +1,26 @@
 """Parsing a long JSON array of objects in parts, in memory that does not grow with the array."""
 
+import codecs
+import json
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from enum import Enum, auto
 from typing import Any
 
-from contract.json import parse_json
+import jiter
+
+from contract.json import RepeatedMemberError, parse_json
 
 MAX_ITEM_BYTES = 2**20
 """Limit for one item, so that a text that never completes an item is not kept as a whole."""
-_TRUNCATED = "Input data was truncated"  # the words of msgspec
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+"""In UTF-8. RFC 8259, section 8.1, allows parsers to skip it."""
 _NO_LIST = "the JSON text is not an array"
-_COMMA = re.compile(rb"[ \t\r\n]*,")
-_TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*"|["\[\]{}]', re.DOTALL)
+_BLANKS = b" \t\r\n"
+_TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*+"|["\[\]{}]', re.DOTALL)
+_OFFSET = re.compile(r"(?<=\(byte )\d+(?=\))")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class TruncatedJsonError(ValueError):
@@ -23,66 +31,156 @@ class NoListError(ValueError):
     """The JSON text is not an array."""
 
 
+class _Expected(Enum):
+    """What comes next in the text."""
+
+    ARRAY = auto()
+    FIRST_ITEM = auto()
+    ITEM = auto()
+    COMMA = auto()
+    NOTHING = auto()
+
+
 def parse_json_list(blocks: Iterable[bytes]) -> Iterator[list[Any]]:
     """Parse a JSON array of objects from blocks of bytes. Yield its items in order, many at a time.
 
-    Raises ValueError if the text is not JSON, NoListError if it is not an array, TruncatedJsonError if it ends early,
-    and whatever `blocks` raises.
+    Skips a byte order mark. Raises ValueError if the text is not JSON, NoListError if it is not an array,
+    TruncatedJsonError if it ends early, and whatever `blocks` raises. An offset in an error text counts from the first
+    byte of the first block.
     """
-    text, begun = b"", False
+    array = _Array()
     for block in blocks:
-        text += block
-        text = text if begun else text.lstrip(b" \t\r\n")
-        items, end = _complete_items(text)
-        if items:
+        yield from array.add(block)
+    array.finish()
+
+
+class _Array:
+    """An array of which only the text that is not parsed yet is kept."""
+
+    def __init__(self) -> None:
+        self._text = b""
+        self._offset = 0
+        """The number of bytes before `_text`."""
+        self._expected = _Expected.ARRAY
+
+    def add(self, block: bytes) -> Iterator[list[Any]]:
+        """Append a block, and yield the items that are complete now."""
+        self._text += block
+        if self._offset == 0 and self._text.startswith(BYTE_ORDER_MARK):
+            self._skip(len(BYTE_ORDER_MARK), _Expected.ARRAY)
+        while self._skip_to_item():
+            items, end = self._complete_items()
+            if not end:
+                break
             yield items
-            text, begun = b"[" + text[end:], True
-        elif len(text) > MAX_ITEM_BYTES:
-            if text.startswith(b"{"):
+            self._skip(end, _Expected.COMMA)
+        if len(self._text) > MAX_ITEM_BYTES:
+            if self._text.startswith(b"{") and self._expected is _Expected.ARRAY:
                 raise NoListError(_NO_LIST)
             raise ValueError(f"not a JSON array of objects of at most {MAX_ITEM_BYTES} bytes each")
-    if not text:
-        raise ValueError("the text is empty")
-    rest = _parse(text)
-    if not isinstance(rest, list):
-        raise NoListError(_NO_LIST)
-    if begun and not rest:
-        raise ValueError("not JSON in UTF-8: no item follows the last comma")
-    yield rest
+
+    def finish(self) -> None:
+        """Raise an error unless the text ended with the array."""
+        if self._expected is _Expected.NOTHING:
+            return
+        if self._expected is _Expected.ARRAY:
+            if not self._text:
+                raise ValueError("the text is empty")
+            try:
+                self._parse(self._text)
+            except ValueError:
+                if not _is_beginning(self._text):
+                    raise
+            else:
+                raise NoListError(_NO_LIST)
+        elif not _is_beginning(b"[" + self._text):
+            self._parse(b"[" + self._text + b"]", added=1)
+        raise TruncatedJsonError("the JSON text ends before the array does")
+
+    def _skip_to_item(self) -> bool:
+        """Skip what is between items. Return whether the text continues with an item."""
+        while True:
+            self._skip(len(self._text) - len(self._text.lstrip(_BLANKS)), self._expected)
+            match self._expected, self._text[:1]:
+                case (_Expected.ARRAY, b"["):
+                    self._skip(1, _Expected.FIRST_ITEM)
+                case (_Expected.FIRST_ITEM | _Expected.COMMA, b"]"):
+                    self._skip(1, _Expected.NOTHING)
+                case (_Expected.COMMA, b","):
+                    self._skip(1, _Expected.ITEM)
+                case (_Expected.ARRAY, _) | (_, b""):
+                    return False
+                case (_Expected.ITEM, b"]"):
+                    raise self._unexpected("an item")
+                case (_Expected.FIRST_ITEM | _Expected.ITEM, _):
+                    return True
+                case (_Expected.COMMA, _):
+                    raise self._unexpected("',' or ']'")
+                case _:
+                    raise self._unexpected("no more text")
+
+    def _unexpected(self, expected: str) -> ValueError:
+        return ValueError(f"not JSON in UTF-8: expected {expected} (byte {self._offset})")
+
+    def _skip(self, count: int, expected: _Expected) -> None:
+        self._text = self._text[count:]
+        self._offset += count
+        self._expected = expected
+
+    def _complete_items(self) -> tuple[list[Any], int]:
+        """Return the complete items at the start of the text, and where they end; 0 if there are none."""
+        # Usually the last comma after a brace is between two items. If it is inside an item, parsing fails.
+        if end := self._text.rfind(b"},") + 1:
+            with suppress(ValueError):
+                return parse_json(b"[" + self._text[:end] + b"]"), end
+        end = _last_end(self._text)
+        return (self._parse(b"[" + self._text[:end] + b"]", added=1) if end else []), end
+
+    def _parse(self, text: bytes, *, added: int = 0) -> Any:
+        """Parse text from the start of `_text`, with `added` bytes before it."""
+        try:
+            return parse_json(text)
+        except RepeatedMemberError:  # its text has no offset
+            raise
+        except ValueError as error:
+            start = self._offset - added
+            try:
+                text.decode()
+            except UnicodeDecodeError as invalid:
+                raise ValueError(f"not JSON in UTF-8: {invalid.reason} (byte {start + invalid.start})") from error
+            if _has_lone_surrogate(text):  # the parser reports some of them as the end of the text
+                raise ValueError("not JSON in UTF-8: a string has a lone surrogate") from error
+            raise ValueError(_OFFSET.sub(lambda found: str(start + int(found[0])), str(error))) from error
 
 
-def _complete_items(text: bytes) -> tuple[list[Any], int]:
-    """Return the complete items of a text that begins with `[`, and the offset at which the next item begins."""
-    if not text.startswith(b"["):
-        return [], 0
-    # Usually the last comma after a brace is between two items. If it is inside an item, parsing fails.
-    if end := text.rfind(b"},") + 1:
-        with suppress(ValueError):
-            return parse_json(text[:end] + b"]"), end + 1
-    end, following = _last_item_end(text)
-    return (parse_json(text[:end] + b"]") if end else []), following
-
-
-def _last_item_end(text: bytes) -> tuple[int, int]:
-    """Return where the last item that a comma follows ends, and where that comma ends; zeros if there is none."""
-    depth, last = 0, (0, 0)
+def _last_end(text: bytes) -> int:
+    """Return where the last complete object or array of a text ends, or the array around it; 0 if none ends."""
+    depth, end = 0, 0
     for token in _TOKENS.finditer(text):
         match token[0]:
             case b"{" | b"[":
                 depth += 1
-            case b"}" | b"]":
+            case b"}" | b"]" if depth:
                 depth -= 1
-                if depth == 1 and (comma := _COMMA.match(text, token.end())):
-                    last = token.end(), comma.end()
+                end = end if depth else token.end()
+            case b"}" | b"]":
+                return token.start()
             case b'"':  # the start of a string that continues in the next block
                 break
-    return last
+    return end
 
 
-def _parse(text: bytes) -> Any:
+def _is_beginning(text: bytes) -> bool:
+    """Return whether a text that is not JSON could become JSON if more text followed."""
     try:
-        return parse_json(text)
-    except ValueError as error:
-        if str(error).endswith(_TRUNCATED):
-            raise TruncatedJsonError("the JSON text ends before the array does") from error
-        raise
+        codecs.getincrementaldecoder("utf-8")().decode(text)
+        jiter.from_json(text, partial_mode=True)
+    except ValueError:
+        return False
+    return True
+
+
+def _has_lone_surrogate(text: bytes) -> bool:
+    with suppress(ValueError, RecursionError):
+        return bool(_SURROGATE.search(json.dumps(json.loads(text), ensure_ascii=False)))
+    return False

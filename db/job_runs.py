@@ -1,11 +1,15 @@
-"""The runs of jobs, `ocms_job_run`: when each started, how it ended, and whether it was alerted."""
+"""The runs of jobs, `ocms_job_run`: when each started, how it ended, and whether it was alerted.
+
+A run in the future, recorded while a clock was wrong, does not count: a query with `now` leaves it out.
+"""
 
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import VARCHAR, Connection, and_, func, insert, select, update
+from sqlalchemy import VARCHAR, ColumnElement, Connection, and_, func, insert, or_, select, update
 
 from db.tables import job_run
+from domain.clock import CLOCK_SKEW
 
 RUNNING, SUCCEEDED, FAILED, INTERRUPTED, MISSED = "running", "succeeded", "failed", "interrupted", "missed"
 """The outcomes of a run. An interrupted run was stopped or killed; a missed run means that none succeeded in time."""
@@ -105,18 +109,25 @@ def list_runs(conn: Connection, limit: int) -> list[RunRow]:
     return [dict(row) for row in conn.execute(statement).mappings()]
 
 
-def list_outcomes(conn: Connection, job: str, since: datetime) -> set[str]:
+def get_future_run(conn: Connection, job: str, now: datetime) -> RunRow | None:
+    """Return the run of a job that started last, of those that started or ended in the future; or None."""
+    in_future = select(job_run).where(job_run.c.job == job, _later(now)).order_by(job_run.c.started.desc())
+    row = conn.execute(in_future.limit(1)).mappings().first()
+    return None if row is None else dict(row)
+
+
+def list_outcomes(conn: Connection, job: str, since: datetime, now: datetime) -> set[str]:
     """Return the outcomes of the runs of a job that started at `since` or later."""
-    statement = select(job_run.c.outcome).where(job_run.c.job == job, job_run.c.started >= since).distinct()
+    statement = select(job_run.c.outcome).where(_counted(job, now), job_run.c.started >= since).distinct()
     return set(conn.execute(statement).scalars())
 
 
-def get_incident(conn: Connection, job: str) -> Incident:
+def get_incident(conn: Connection, job: str, now: datetime) -> Incident:
     """Return the last success of a job, and the failed and missed runs that an alert may be about."""
-    of_job = job_run.c.job == job
-    successes = select(job_run).where(of_job, job_run.c.outcome == SUCCEEDED).order_by(job_run.c.finished.desc())
+    counted = _counted(job, now)
+    successes = select(job_run).where(counted, job_run.c.outcome == SUCCEEDED).order_by(job_run.c.finished.desc())
     last = [dict(row) for row in conn.execute(successes.limit(2)).mappings()]
-    bad = select(job_run).where(of_job, job_run.c.outcome.in_((FAILED, MISSED))).order_by(job_run.c.run_id)
+    bad = select(job_run).where(counted, job_run.c.outcome.in_((FAILED, MISSED))).order_by(job_run.c.run_id)
     if len(last) > 1:
         bad = bad.where(job_run.c.started >= last[1]["finished"])
     runs = [dict(row) for row in conn.execute(bad).mappings()]
@@ -126,15 +137,26 @@ def get_incident(conn: Connection, job: str) -> Incident:
     return Incident(success, before, [run for run in runs if run not in before])
 
 
-def get_last_success(conn: Connection, job: str) -> datetime | None:
+def get_last_success(conn: Connection, job: str, now: datetime) -> datetime | None:
     """Return the time of the last success of a job, or None."""
-    succeeded = and_(job_run.c.job == job, job_run.c.outcome == SUCCEEDED)
+    succeeded = and_(_counted(job, now), job_run.c.outcome == SUCCEEDED)
     return conn.execute(select(func.max(job_run.c.finished)).where(succeeded)).scalar()
 
 
-def get_first_start(conn: Connection, job: str) -> datetime | None:
+def get_first_start(conn: Connection, job: str, now: datetime) -> datetime | None:
     """Return the time of the first start of a job, or None."""
-    return conn.execute(select(func.min(job_run.c.started)).where(job_run.c.job == job)).scalar()
+    return conn.execute(select(func.min(job_run.c.started)).where(_counted(job, now))).scalar()
+
+
+def _counted(job: str, now: datetime) -> ColumnElement[bool]:
+    latest = now + CLOCK_SKEW
+    ended = or_(job_run.c.finished.is_(None), job_run.c.finished <= latest)
+    return and_(job_run.c.job == job, job_run.c.started <= latest, ended)
+
+
+def _later(now: datetime) -> ColumnElement[bool]:
+    latest = now + CLOCK_SKEW
+    return or_(job_run.c.started > latest, job_run.c.finished > latest)
 
 
 def _without_none(columns: dict[str, Any]) -> dict[str, Any]:

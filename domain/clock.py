@@ -7,7 +7,8 @@ import msgspec
 
 SINGAPORE = timezone(timedelta(hours=8))
 """Singapore's offset from UTC, unchanged since 1982."""
-
+CLOCK_SKEW = timedelta(minutes=5)
+"""Tolerated difference between the clocks of two machines. A stored time is in the future only beyond it."""
 _BEYOND_MICROSECONDS = re.compile(r"(?<=\.[0-9]{6})[0-9]+")
 
 

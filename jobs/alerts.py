@@ -1,8 +1,12 @@
 """Alerts to the operators through any channel that Apprise supports: mail, Teams, Slack, webhooks."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import structlog
+
+SAME_REQUEST = (307, 308)
+"""Redirects that repeat the request. The others become a GET without the message, of a login page for example."""
 
 _log = structlog.get_logger(__name__)
 
@@ -25,8 +29,32 @@ def _send(url: str, title: str, text: str, kind: str) -> bool:
     try:
         import apprise  # noqa: PLC0415  # importing it takes half a second, and most runs send no alert
 
-        channel = apprise.Apprise()
-        return bool(channel.add(url) and channel.notify(body=text, title=title, notify_type=kind))
+        channel, service = apprise.Apprise(), apprise.Apprise.instantiate(url)  # add(url) would split it at commas
+        with _redirected_only_with_the_message():
+            return bool(service and channel.add(service) and channel.notify(body=text, title=title, notify_type=kind))
     except Exception as error:  # noqa: BLE001  # no failure of a channel may stop the job
         _log.error("alert_broken", error=type(error).__name__)
         return False
+
+
+@contextmanager
+def _redirected_only_with_the_message() -> Iterator[None]:
+    """Have the requests library, which Apprise's channels use, follow no redirect that would lose the message.
+
+    The library has no option for this. A redirect that is not followed is a failure of the channel.
+    """
+    from requests import Response, Session  # noqa: PLC0415  # see above
+
+    original = Session.get_redirect_target
+
+    def target(session: Session, response: Response) -> str | None:
+        if response.is_redirect and response.status_code not in SAME_REQUEST:
+            _log.error("alert_redirected", status=response.status_code)
+            return None
+        return original(session, response)
+
+    Session.get_redirect_target = target  # type: ignore[method-assign,assignment]  # restored below
+    try:
+        yield
+    finally:
+        Session.get_redirect_target = original  # type: ignore[method-assign]  # as it was

@@ -4,10 +4,10 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import httpx2
@@ -18,6 +18,8 @@ from contract.json import RepeatedMemberError
 from contract.json_stream import NoListError, TruncatedJsonError, parse_json_list
 from domain.redaction import redacted
 from jobs.cas_tls import is_tls_error
+from jobs.content_coding import ACCEPTED, ContentCodingError, TruncatedContentError, decoded
+from jobs.environment import Route, authorities_variable
 from jobs.failures import (
     CasStatusError,
     CasTimeoutError,
@@ -33,11 +35,15 @@ from jobs.failures import (
 )
 
 OPERATION = "getVipVehicles"
+SUCCESS = "200"
+"""The status whose body is the list. Any other is a failure: the body of a 206, for example, is part of a list."""
 SERVER_ERRORS = 500
 BLOCK = 2**16
 """Bytes that are parsed at a time."""
 SHOWN = 3
 """The number of invalid records that an error describes."""
+SHOWN_HEADER = 50
+"""The number of characters of a header that an error shows."""
 
 Vehicles = list[dict[str, Any]]
 
@@ -54,8 +60,9 @@ class CasOptions:
     retry_wait: float
     deadline: float
     max_bytes: int
-    verify: ssl.SSLContext | bool = True
+    tls: ssl.SSLContext
     """See `jobs.cas_tls.tls_context`."""
+    trust_environment: bool
 
 
 class CasClient:
@@ -64,8 +71,8 @@ class CasClient:
     def __init__(self, contract: Contract, options: CasOptions) -> None:
         self._operation = contract.operations[OPERATION]
         self._key_header = contract.key_header(OPERATION)
-        self._list, self._vehicle = contract.list_rules(OPERATION, "200")
-        self._part = self._operation.responses["200"]
+        self._list, self._vehicle = contract.list_rules(OPERATION, SUCCESS)
+        self._part = self._operation.responses[SUCCESS]
         self._options = options
 
     def attempts(self) -> Iterator[AbstractContextManager[Iterator[Vehicles]]]:
@@ -96,36 +103,43 @@ class CasClient:
         """Call CAS and yield the list in parts."""
         options = self._options
         timeout = httpx2.Timeout(options.timeout, connect=options.connect_timeout)
+        route = Route(options.url)
         try:
             with (
-                _shut_down_at(end) as trace,
-                httpx2.Client(verify=options.verify, timeout=timeout) as client,
+                _shut_down_at(end, route.trace) as trace,
+                httpx2.Client(verify=options.tls, timeout=timeout, trust_env=options.trust_environment) as client,
                 client.stream(
                     self._operation.method,
                     options.url + self._operation.path,
                     json={},
-                    headers={self._key_header: options.api_key},
+                    headers={self._key_header: options.api_key, "Accept-Encoding": ACCEPTED},
                     extensions={"trace": trace},
                 ) as response,
             ):
-                if not response.is_success:
-                    raise CasStatusError(response.status_code)
-                yield from self._vehicles(self._blocks(response, end))
-        except httpx2.DecodingError as error:
-            raise NotJsonError(f"CAS sent a response that cannot be decompressed: {error}") from error
+                if str(response.status_code) != SUCCESS:
+                    # Only an HTTP response can be the proxy's own; HTTPS is a tunnel.
+                    raise CasStatusError(response.status_code, "" if options.url.startswith("https:") else route.proxy)
+                try:
+                    yield from self._vehicles(self._blocks(response, end))
+                except NotJsonError as error:
+                    text = f"{error}{_coding_and_type(response)}{route.came_through}"
+                    raise NotJsonError(text, error.vehicles) from error
+                except CutOffError as error:
+                    raise CutOffError(f"{error}{route.came_through}") from error
         except httpx2.TransportError as error:
-            raise self._refresh_error(error, end) from error
+            raise self._refresh_error(error, end, route.through) from error
 
-    def _refresh_error(self, error: httpx2.TransportError, end: float) -> RefreshError:
+    def _refresh_error(self, error: httpx2.TransportError, end: float, through: str) -> RefreshError:
         text = redacted(str(error)) or type(error).__name__
         if time.monotonic() >= end:
             return self._deadline_error()
         if isinstance(error, httpx2.ReadTimeout):
-            return CasTimeoutError(f"CAS did not respond within {self._options.timeout:g} seconds")
+            return CasTimeoutError(f"CAS did not respond within {self._options.timeout:g} seconds{through}")
         if is_tls_error(error):
-            advice = "check OCMS_CAS_CA_FILE and OCMS_CAS_CLIENT_CERT_FILE"
-            return CasTlsError(f"no secure connection to CAS at {self._options.url}: {text}; {advice}")
-        return CasUnreachableError(f"CAS cannot be reached at {self._options.url}: {text}")
+            variable = authorities_variable() if self._options.trust_environment else None
+            advice = f"check OCMS_CAS_CA_FILE and OCMS_CAS_CLIENT_CERT_FILE{f', and {variable}' if variable else ''}"
+            return CasTlsError(f"no secure connection to CAS at {self._options.url}{through}: {text}; {advice}")
+        return CasUnreachableError(f"CAS cannot be reached at {self._options.url}{through}: {text}")
 
     def _deadline_error(self) -> DeadlineError:
         return DeadlineError(f"CAS took longer than {self._options.deadline:g} seconds in all (OCMS_CAS_DEADLINE)")
@@ -135,21 +149,29 @@ class CasClient:
         most = self._options.max_bytes
         size, block = 0, bytearray()
         try:
-            for piece in response.iter_bytes():
+            codings = response.headers.get_list("content-encoding", split_commas=True)
+            for piece in self._in_time(decoded(self._in_time(response.iter_raw(), end), codings), end):
                 size += len(piece)
                 if size > most:
                     raise TooLargeError(f"the response of CAS is larger than {most} bytes (OCMS_CAS_MAX_BYTES)")
-                if time.monotonic() >= end:
-                    raise self._deadline_error()
                 block += piece
                 if len(block) >= BLOCK:
                     yield bytes(block)
                     block.clear()
-        except (httpx2.RemoteProtocolError, httpx2.ReadError) as error:
+        except (httpx2.RemoteProtocolError, httpx2.ReadError, TruncatedContentError) as error:
             if time.monotonic() >= end:
                 raise self._deadline_error() from error
             raise CutOffError(f"CAS cut its response off: {redacted(str(error)) or type(error).__name__}") from error
+        except ContentCodingError as error:
+            raise NotJsonError(f"CAS sent a response that cannot be decompressed: {error}") from error
         yield bytes(block)
+
+    def _in_time(self, pieces: Iterable[bytes], end: float) -> Iterator[bytes]:
+        """Yield pieces until the deadline, when the shutdown of the connection may look like the end of the body."""
+        for piece in chain(pieces, [b""]):
+            if time.monotonic() >= end:
+                raise self._deadline_error()
+            yield piece
 
     def _vehicles(self, blocks: Iterator[bytes]) -> Iterator[Vehicles]:
         """Parse and validate the list.
@@ -192,6 +214,12 @@ def _not_json(error: ValueError) -> NotJsonError:
     return NotJsonError(f"the response of CAS is not JSON: {error}")
 
 
+def _coding_and_type(response: httpx2.Response) -> str:
+    """Return the headers that say what a response is instead of JSON."""
+    names = [name for name in ("Content-Type", "Content-Encoding") if name in response.headers]
+    return "".join(f"; its {name} is {response.headers[name][:SHOWN_HEADER]!r}" for name in names)
+
+
 def _is_transient(error: Exception) -> bool:
     """Return whether another attempt may succeed."""
     if isinstance(error, CasStatusError):
@@ -200,14 +228,15 @@ def _is_transient(error: Exception) -> bool:
 
 
 @contextmanager
-def _shut_down_at(end: float) -> Iterator[Callable[[str, Any], None]]:
+def _shut_down_at(end: float, also: Callable[[str, Any], None]) -> Iterator[Callable[[str, Any], None]]:
     """Shut down the connection at a time on the monotonic clock, to interrupt a read or write that blocks.
 
-    Yields the trace function for the HTTP client, which reports the connection.
+    Yields the trace function for the HTTP client, which reports the connection; `also` receives the same reports.
     """
     with ExitStack() as stack:
 
         def trace(event: str, info: Any) -> None:
+            also(event, info)
             if event == "connection.connect_tcp.complete":
                 connection = stack.enter_context(info["return_value"].get_extra_info("socket").dup())
                 timer = threading.Timer(max(0.0, end - time.monotonic()), _shut_down, [connection])

@@ -10,6 +10,9 @@ from typing import ClassVar
 from db.errors import DatabaseError
 from domain.errors import OperatorError
 
+IGNORE = "OCMS_TRUST_ENVIRONMENT=false"
+"""The setting that ignores the proxies of the environment."""
+
 
 class RefreshError(OperatorError):
     """The VIP list was not replaced; the previous one stays in use."""
@@ -46,12 +49,19 @@ class DeadlineError(RefreshError):
 
 
 class CasStatusError(RefreshError):
-    """CAS responded with an HTTP status that is not a success."""
+    """CAS, or the proxy in front of it, responded with an HTTP status other than 200."""
 
-    HINTS: ClassVar = {401: ": check OCMS_CAS_API_KEY", 403: ": check OCMS_CAS_API_KEY", 404: ": check OCMS_CAS_URL"}
+    HINTS: ClassVar = {
+        206: ", part of a list",
+        **dict.fromkeys((301, 302, 303, 307, 308), ", a redirect: check OCMS_CAS_URL"),
+        **dict.fromkeys((401, 403), ": check OCMS_CAS_API_KEY"),
+        404: ": check OCMS_CAS_URL",
+    }
 
-    def __init__(self, status: int) -> None:
-        super().__init__(f"CAS responded with HTTP status {status}{self.HINTS.get(status, '')}")
+    def __init__(self, status: int, proxy: str = "") -> None:
+        hint = f": check the proxy, or ignore it with {IGNORE}" if proxy else self.HINTS.get(status, "")
+        sender = f"CAS or {proxy}" if proxy else "CAS"
+        super().__init__(f"{sender} responded with HTTP status {status}{hint}")
         self.status = status
         self.reason = f"http-{status}"
 

@@ -25,6 +25,7 @@ from db.job_runs import (
     insert_missed,
     set_alerted,
 )
+from domain.clock import CLOCK_SKEW
 from domain.errors import JobRunningError
 from jobs import failures
 
@@ -92,17 +93,17 @@ class Incidents:
 
     def _check(self, due: datetime) -> None:
         now = self._now()
-        if self._current_until is None or now >= self._current_until:
-            last = self._database.read(get_last_success, self._job)
-            last = last or self._database.read(get_first_start, self._job)
+        if not _is_ahead(self._current_until, now, MISSED_AFTER):
+            last = self._database.read(get_last_success, self._job, now)
+            last = last or self._database.read(get_first_start, self._job, now)
             self._current_until = last and max(last + MISSED_AFTER, due + GRACE)
             if last and self._current_until and now >= self._current_until:
                 self._record_missed(last, due)
-        if self._resend_at is None or now >= self._resend_at:
+        if not _is_ahead(self._resend_at, now, RESEND_AFTER):
             self._send_alerts()
 
     def _record_missed(self, last: datetime, due: datetime) -> None:
-        if any(run["outcome"] == MISSED for run in self._database.read(get_incident, self._job).after):
+        if any(run["outcome"] == MISSED for run in self._database.read(get_incident, self._job, self._now()).after):
             return
         text = missed(last)
         self._database.write(
@@ -111,7 +112,9 @@ class Incidents:
         _log.error("job_missed", job=self._job, detail=text)
 
     def _send_alerts(self) -> None:
-        incident = self._database.read(get_incident, self._job)
+        now = self._now()
+        self._unrecorded = {reason: min(sent, now) for reason, sent in self._unrecorded.items()}
+        incident = self._database.read(get_incident, self._job, now)
         all_accepted = True
         if success := self._unannounced_recovery(incident):
             _log.info("job_recovered", job=self._job)
@@ -153,6 +156,17 @@ class Incidents:
 def missed(last: datetime) -> str:
     """Return the sentence that says since when a job has not succeeded."""
     return f"no refresh has succeeded for {MISSED_AFTER // timedelta(hours=1)} hours, since {last:%Y-%m-%d %H:%M}"
+
+
+def in_future(run: RunRow) -> str:
+    """Return the sentence that says that a run is in the future."""
+    when = max(run["started"], run["finished"] or run["started"])
+    return f"run {run['run_id']} does not count, because its time is in the future, {when:%Y-%m-%d %H:%M}"
+
+
+def _is_ahead(instant: datetime | None, now: datetime, most: timedelta) -> bool:
+    """Return whether an instant is in the next `most`. It may be further ahead if the clock was set back."""
+    return instant is not None and now < instant <= now + most + CLOCK_SKEW
 
 
 def _counts(run: RunRow) -> str:

@@ -17,6 +17,7 @@ from db.job_runs import (
     Changes,
     close_abandoned_runs,
     finish_run,
+    get_future_run,
     has_open_runs,
     insert_run,
     is_succeeded,
@@ -24,7 +25,7 @@ from db.job_runs import (
 )
 from domain.errors import JobRunningError, OperatorError
 from jobs.failures import KILLED, TakenOverError, detail_of, reason_of
-from jobs.incidents import HOST, Incidents
+from jobs.incidents import HOST, Incidents, in_future
 
 T = TypeVar("T")
 _log = structlog.get_logger(__name__)
@@ -100,6 +101,8 @@ class Recorder:
         self._incidents = incidents
         self._now = now
         self._done: datetime | None = None
+        self._future: int | None = None
+        """The run in the future that was logged."""
 
     def run(self, work: Callable[[Run], T], *, due: datetime | None = None, again: bool = False) -> T | None:
         """Call `work` as a run of the job, and return its result; return None if the due time is already done.
@@ -140,10 +143,18 @@ class Recorder:
         if due is None:
             return False
         if due != self._done:
-            outcomes = self._database.read(list_outcomes, self._job, due)
+            self._report_future_run()
+            outcomes = self._database.read(list_outcomes, self._job, due, self._now())
             if SUCCEEDED in outcomes or (FAILED in outcomes and not again):
                 self._done = due
         return due == self._done
+
+    def _report_future_run(self) -> None:
+        """Log once that a run is recorded in the future. It does not count."""
+        run = self._database.read(get_future_run, self._job, self._now())
+        if run and run["run_id"] != self._future:
+            _log.error("run_in_future", job=self._job, run=run["run_id"], detail=in_future(run))
+        self._future = run["run_id"] if run else None
 
     def _report(self, error: Exception, run: Run) -> None:
         expected = isinstance(error, OperatorError)

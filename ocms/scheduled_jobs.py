@@ -14,6 +14,7 @@ from domain.clock import utc_now
 from jobs.alerts import send_alert
 from jobs.cas_client import CasClient, CasOptions
 from jobs.cas_tls import tls_context
+from jobs.environment import require_usable_proxies
 from jobs.incidents import Incidents
 from jobs.recorder import Recorder
 from jobs.refresh_vip_vehicles import NAME, VipRefresh
@@ -59,7 +60,9 @@ def schedule_of(settings: Settings) -> list[Daily]:
 
 
 def cas_client(settings: Settings) -> CasClient:
-    """Return the client of CAS. Raises OperatorError if a certificate or a key cannot be used."""
+    """Return the client of CAS. Raises OperatorError if a certificate, a key or a proxy cannot be used."""
+    if settings.trust_environment:
+        require_usable_proxies()
     options = CasOptions(
         url=settings.cas_url,
         api_key=settings.cas_api_key.get_secret_value(),
@@ -69,11 +72,13 @@ def cas_client(settings: Settings) -> CasClient:
         retry_wait=settings.cas_retry_wait,
         deadline=settings.cas_deadline,
         max_bytes=settings.cas_max_bytes,
-        verify=tls_context(
+        trust_environment=settings.trust_environment,
+        tls=tls_context(
             settings.cas_ca_file,
             settings.cas_client_cert_file,
             settings.cas_client_key_file,
             settings.cas_client_key_password.get_secret_value(),
+            trust_environment=settings.trust_environment,
         ),
     )
     return CasClient(Contract.load("cas"), options)

@@ -141,9 +141,11 @@ def _proxies(value: Any) -> Any:
 def _alert_urls(value: Any) -> Any:
     if not isinstance(value, str):
         return value
-    if not all(re.match(r"[A-Za-z][A-Za-z0-9+.-]*://.", url) for url in value.split()):
+    scheme = r"[A-Za-z][A-Za-z0-9+.-]*://"
+    urls = [url for url in re.split(rf"[\s,;]+(?={scheme})|[\s,;]+$", value.strip()) if url]  # commas as Apprise does
+    if not all(re.fullmatch(rf"{scheme}\S+", url) for url in urls):
         raise ValueError("must be Apprise URLs such as mailto://… separated by blanks")
-    return value.split()
+    return urls
 
 
 class Settings(BaseSettings):
@@ -219,6 +221,8 @@ class Settings(BaseSettings):
     """Time limit for fetching the list, retries included, in seconds."""
     cas_max_bytes: Annotated[int, Field(ge=1)] = 2**30
     """Maximum size of CAS's response after decompression, in bytes."""
+    trust_environment: bool = True
+    """Whether calls to CAS and the token issuer obey proxy variables, `SSL_CERT_FILE` and `SSL_CERT_DIR`."""
     vip_refresh_at: Annotated[str, AfterValidator(lambda text: f"{_clock(text):%H:%M}")] = "02:00"
     """Time of day of the VIP refresh."""
     vip_min_share: Annotated[float, Field(ge=0, le=1)] = 0.5
@@ -230,7 +234,7 @@ class Settings(BaseSettings):
     dayend_window: Annotated[tuple[time, time] | None, NoDecode, BeforeValidator(_window)] = None
     """When court updates are accepted, as `HH:MM-HH:MM`; if not set, all day. It belongs to the day of its start."""
     alert_urls: Annotated[list[str], NoDecode, BeforeValidator(_alert_urls)] = []
-    """Apprise URLs of the alert channels, separated by blanks."""
+    """Apprise URLs of the alert channels, separated by blanks or commas."""
     port: Annotated[int, Field(ge=1, le=LAST_PORT)] = 8080
     """Port of the API."""
     cas_port: Annotated[int, Field(ge=1, le=LAST_PORT)] = 8090

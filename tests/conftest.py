@@ -15,6 +15,7 @@ pytest_plugins = [
     "fixtures.vip_lists",
     "fixtures.recorder",
     "fixtures.alerts",
+    "fixtures.proxies",
     "fixtures.commands",
     "fixtures.replicas",
     "fixtures.users",

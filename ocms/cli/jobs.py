@@ -58,20 +58,22 @@ def loop() -> None:
 @app.command()
 def check() -> None:
     """Check, for a monitor, that each job succeeded in the last 25 hours. Exit code 0 only if all did."""
-    from db.job_runs import get_last_success
+    from db.job_runs import get_future_run, get_last_success
     from domain.clock import utc_now
     from domain.errors import OperatorError
-    from jobs.incidents import MISSED_AFTER, missed
+    from jobs.incidents import MISSED_AFTER, in_future, missed
     from ocms.cli.context import configured, opened
     from ocms.scheduled_jobs import SUBJECTS
 
     with opened(configured()) as database:
         for job in SUBJECTS:
-            last = database.read(get_last_success, job)
-            if last is None or utc_now() >= last + MISSED_AFTER:
+            now = utc_now()
+            last, future = database.read(get_last_success, job, now), database.read(get_future_run, job, now)
+            remark = f"; {in_future(future)}" if future else ""
+            if last is None or now >= last + MISSED_AFTER:
                 text = missed(last) if last else "it has never succeeded"
-                raise OperatorError(f"{job}: {text}; see 'ocms jobs history'")
-            typer.echo(f"{job}: the last success was at {last:%Y-%m-%d %H:%M}.")
+                raise OperatorError(f"{job}: {text}{remark}; see 'ocms jobs history'")
+            typer.echo(f"{job}: the last success was at {last:%Y-%m-%d %H:%M}{remark}.")
 
 
 @app.command()

@@ -53,6 +53,8 @@ async def _get_vip_vehicles(mock: MockCas, _: Call) -> Response:
             raise ServerError("the fault http-500")
         case Fault.EMPTY:
             found = []
+        case Fault.PARTIAL:
+            found = found[: len(found) // 2 + 1]
         case Fault.INVALID:
             found[0] |= {"vehicle_no": None}
         case Fault.DUPLICATE:
@@ -72,6 +74,8 @@ async def _inject_fault(app: ASGIApp, mock: MockCas, scope: Scope, receive: Rece
         match fault if faulty else Fault.NONE, message["type"]:
             case Fault.SLOW, "http.response.start":
                 await anyio.sleep(SLOW_SECONDS)
+            case Fault.PARTIAL, "http.response.start":
+                message["status"] = 206
             case Fault.TRUNCATED, "http.response.body":
                 message["body"] = body[: len(body) // 2]
             case Fault.NOT_JSON, "http.response.body":

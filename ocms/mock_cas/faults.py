@@ -15,5 +15,6 @@ class Fault(StrEnum):
     NOT_JSON = "not-json"
     INVALID = "invalid"
     DUPLICATE = "duplicate"
+    PARTIAL = "partial"
     TRUNCATED = "truncated"
     HALF_CLOSED = "half-closed"

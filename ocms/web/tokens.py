@@ -1,5 +1,6 @@
 """Bearer tokens that a gateway forwards: JWTs, verified with the public keys that their issuer publishes."""
 
+import ssl
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -12,6 +13,8 @@ from anyio.to_thread import run_sync
 
 from contract.errors import UnauthorizedError, UnavailableError
 from domain.errors import OperatorError
+from domain.redaction import redacted
+from jobs.environment import Route, public_authorities, require_usable_proxies
 from ocms.settings import Settings
 
 ALGORITHMS = ("RS256", "PS256", "ES256")
@@ -31,13 +34,17 @@ _log = structlog.get_logger(__name__)
 class PublishedKeys:
     """The JWK set of an issuer, from a file or a web address.
 
+    Raises OperatorError if the environment has a proxy or authorities that cannot be used.
+
     PyJWT's own client takes a lock for each token and refuses all tokens while the issuer cannot be reached; see
     docs/decisions/0006-safety.md.
     """
 
-    def __init__(self, source: str, now: Callable[[], datetime]) -> None:
+    def __init__(self, source: str, now: Callable[[], datetime], *, trust_environment: bool = True) -> None:
         self._source = source
         self._now = now
+        self._trust_environment = trust_environment
+        self._tls = self._context()
         self._keys: dict[str | None, jwt.PyJWK] = {}
         self._read_at: datetime | None = None
         self._reading = anyio.Lock()
@@ -64,12 +71,17 @@ class PublishedKeys:
         self._read_at = self._now()
         try:
             found = jwt.PyJWKSet.from_json(self._load())
-        except (OSError, httpx2.HTTPError, ValueError, TypeError, AttributeError, jwt.PyJWTError) as error:
-            # A query can be a secret, and so can the address that a redirect names.
-            address = self._source.partition("?")[0]
-            response = getattr(error, "response", None)
-            text = str(error) if response is None else f"HTTP status {response.status_code}"
-            _log.error("token_keys_not_readable", source=address, error=text)
+        except (
+            OSError,
+            httpx2.HTTPError,
+            httpx2.InvalidURL,
+            ValueError,
+            TypeError,
+            AttributeError,
+            jwt.PyJWTError,
+        ) as error:
+            address = self._source.partition("?")[0]  # a query can be a secret
+            _log.error("token_keys_not_readable", source=address, error=redacted(str(error)))
             return
         self._keys = {key.key_id: key for key in found.keys if key.public_key_use in (None, "sig")}
 
@@ -82,17 +94,32 @@ class PublishedKeys:
         age = abs(self._now() - self._read_at)  # abs: a clock that was set back must not keep old keys valid
         return age > MAX_AGE or (age > UNKNOWN_KEY_AGE and key_id not in self._keys)
 
-    def _load(self) -> str:
+    def _context(self) -> ssl.SSLContext | None:
         if "://" not in self._source:
-            return Path(self._source).read_text()
-        return httpx2.get(self._source, timeout=FETCH_TIMEOUT).raise_for_status().text
+            return None
+        if self._trust_environment:
+            require_usable_proxies()
+        return public_authorities(trust_environment=self._trust_environment)
+
+    def _load(self) -> str:
+        if self._tls is None:
+            return Path(self._source).read_text("utf-8-sig")
+        route = Route(self._source)
+        with httpx2.Client(verify=self._tls, timeout=FETCH_TIMEOUT, trust_env=self._trust_environment) as client:
+            try:
+                response = client.get(self._source, extensions={"trace": route.trace})
+            except httpx2.HTTPError as error:
+                raise OSError(f"{error}{route.through}") from error
+        if response.status_code != httpx2.codes.OK:
+            raise OSError(f"the HTTP status is {response.status_code} instead of 200{route.came_through}")
+        return response.content.decode("utf-8-sig")
 
 
 class TokenVerifier:
     """Verifies tokens, and maps one of their claims to a caller."""
 
     def __init__(self, settings: Settings, now: Callable[[], datetime]) -> None:
-        self._keys = PublishedKeys(settings.token_keys, now)
+        self._keys = PublishedKeys(settings.token_keys, now, trust_environment=settings.trust_environment)
         self._issuer, self._audience = settings.token_issuer, settings.token_audience
         self._claim = settings.token_claim
         self._callers = {claimed: caller for caller, claimed in settings.token_callers.items()}

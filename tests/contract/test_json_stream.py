@@ -6,7 +6,7 @@ from itertools import chain, pairwise
 
 import pytest
 
-from contract.json_stream import MAX_ITEM_BYTES, NoListError, TruncatedJsonError, parse_json_list
+from contract.json_stream import BYTE_ORDER_MARK, MAX_ITEM_BYTES, NoListError, TruncatedJsonError, parse_json_list
 
 NESTED = (
     b' [{"a": [{"x": 1}, {"y": "},{"}], "b": {"c": {}}}, {"a": "},"} , {"q": "\\"},{"}, {"r": "\\\\"},{"e": [[], {}]}] '
@@ -49,10 +49,81 @@ def test_a_long_value_that_is_not_a_list_is_reported_as_such():
         parsed(b'{"data": [' + b'{"a": 1},' * 200_000, 2**16)
 
 
-@pytest.mark.parametrize("text", [b"[", b'[{"a": 1}', b'[{"a": 1},', b'[{"a": 1}, {"b"', b'[{"a": 1}, {"b": "x', b'["'])
-def test_a_text_that_ends_in_the_middle_is_truncated(text):
-    with pytest.raises(TruncatedJsonError):
-        parsed(text, 4)
+@pytest.mark.parametrize("size", [1, 4, 1000])
+def test_a_text_that_ends_at_any_byte_is_truncated(size):
+    text = '[{"a": "x\\u00e9\\ud83d\\ude00é😀\\n"}, {"b": [true, null, -1.5e+3, {"c": {}}]}, [1], 2, "z"]'.encode()
+    assert parsed(text, size) == json.loads(text)
+    for end in range(1, len(text)):
+        with pytest.raises(TruncatedJsonError):
+            parsed(text[:end], size)
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 1000])
+@pytest.mark.parametrize("after", [b"", b" \r\n\t"])
+def test_a_byte_order_mark_is_skipped(size, after):
+    assert parsed(BYTE_ORDER_MARK + after + b'[{"a": 1}]', size) == [{"a": 1}]
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+@pytest.mark.parametrize(
+    "text", [BYTE_ORDER_MARK * 2 + b"[1]", b" " + BYTE_ORDER_MARK + b"[1]", b"[" + BYTE_ORDER_MARK]
+)
+def test_a_byte_order_mark_elsewhere_is_refused(text, size):
+    with pytest.raises(ValueError, match="not JSON in UTF-8"):
+        parsed(text, size)
+
+
+@pytest.mark.parametrize("size", [7, 10_000])
+@pytest.mark.parametrize(
+    "string", [rb"\ud83d", rb"\ude00", rb"\ud83dx", rb"\ud83d\u0041", rb"\ud83d\ud83d\ude00", rb"\ude00\ud83d"]
+)
+def test_a_lone_surrogate_is_not_taken_for_the_end_of_the_text(string, size):
+    for text in (
+        b'[{"a": 1}, {"b": "' + string + b'"}]',
+        b'["' + string + b'"]',
+        b'[{"b": "' + string + b'"}, {"c": 1}]',
+    ):
+        with pytest.raises(ValueError, match=r"lone surrogate|surrogate pair") as raised:
+            parsed(text, size)
+        assert type(raised.value) is ValueError
+
+
+@pytest.mark.parametrize("size", [5, 64, 100_000])
+@pytest.mark.parametrize("before", [b"", BYTE_ORDER_MARK + b"\n"])
+@pytest.mark.parametrize("last", [b"", b', {"z": 1}'])
+@pytest.mark.parametrize(
+    ("item", "at"),
+    [
+        (b'{"a": tru}', 10),
+        (b'{"a": NaN}', 6),
+        (b'{"a": "\x00"}', 7),
+        (b'{"a": "\xff"}', 7),
+        (b'{"a": "\xed\xa0\x80"}', 7),
+        (b'{"a": "\xe2\x82"}', 7),
+        (b'{"a" 1}', 5),
+        (b'{"a": 1} {"b": 1}', 9),
+        (b'{"a": 1} x', 9),
+        (b'{"a": 1} \x00', 9),
+        (b'{"a": 1}}', 8),
+    ],
+)
+def test_an_offset_counts_from_the_first_byte_of_the_text(item, at, last, before, size):
+    good = before + b'[{"n": "\xc3\xa9"},' + b' {"n": 1},' * 500
+    with pytest.raises(ValueError, match=rf"not JSON in UTF-8: .* \(byte {len(good) + at}\)"):
+        parsed(good + item + last + b"]", size)
+
+
+@pytest.mark.parametrize("text", [b"x", b"\x00", b"[1]", b",", b"]", b'{"a": 1}'])
+def test_text_after_the_array_is_refused_at_its_place(text):
+    for items in (b"[]", b"[1]", b'[{"a": 1}]'):
+        with pytest.raises(ValueError, match=rf"expected no more text \(byte {len(items) + 1}\)"):
+            parsed(items + b" " + text, 2)
+
+
+@pytest.mark.parametrize("parts", [(b"", b'[{"a":1}]'), (b'[{"a":1}', b"]"), (b'[{"a":1},', b'{"a":1}]'), (b"[]", b"")])
+def test_blanks_between_items_are_of_any_length(parts):
+    first, rest = parts
+    assert parsed(first + b" " * (3 * MAX_ITEM_BYTES) + rest, 2**16) == json.loads(first + rest)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
 """The client of CAS."""
 
+import json
 import socket
 import struct
 import threading
 import time
+import zlib
 from contextlib import contextmanager, suppress
 
 import anyio
@@ -17,6 +19,7 @@ from jobs.failures import (
     CutOffError,
     DeadlineError,
     InvalidListError,
+    NotJsonError,
     RefreshError,
     TooLargeError,
 )
@@ -72,12 +75,39 @@ def test_the_number_of_attempts_is_a_setting(fetch):
     assert len(app.requests) == 3
 
 
-@pytest.mark.parametrize("status", [204, 301, 400, 401, 403, 404, 429])
-def test_any_other_response_is_not_tried_again(fetch, status):
-    app = FakeCas((status, None))
-    with pytest.raises(RefreshError):
+@pytest.mark.parametrize("status", [201, 202, 203, 204, 206, 226, 299, 300, 301, 302, 304, 400, 401, 403, 404, 429])
+def test_any_other_response_is_a_failure_and_is_not_tried_again(fetch, status):
+    app = FakeCas((status, None if status in (204, 304) else [VEHICLE]))
+    with pytest.raises(CasStatusError, match=f"^CAS responded with HTTP status {status}"):
         fetch(app)
     assert len(app.requests) == 1
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_not_followed(fetch_from, status):
+    asked = []
+
+    def redirect(connection):
+        asked.append(connection)
+        connection.sendall(b"HTTP/1.1 %d X\r\nLocation: /v1/getVipVehicles\r\nContent-Length: 0\r\n\r\n" % status)
+
+    with pytest.raises(CasStatusError, match=rf"HTTP status {status}, a redirect: check OCMS_CAS_URL"):
+        fetch_from(redirect)
+    assert len(asked) == 1
+
+
+def test_a_page_instead_of_the_list_is_described(fetch_from):
+    def page(connection):
+        connection.sendall(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Encoding: br\r\n\r\n<html>Log in</html>"
+        )
+
+    with pytest.raises(NotJsonError) as raised:
+        fetch_from(page)
+    assert str(raised.value) == (
+        "the response of CAS is not JSON: not JSON in UTF-8: JSON is malformed: invalid character (byte 0); "
+        "its Content-Type is 'text/html'; its Content-Encoding is 'br'"
+    )
 
 
 @pytest.mark.parametrize(
@@ -170,6 +200,131 @@ def test_headers_that_never_end_are_given_up_at_the_deadline(fetch_from):
 
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+TEXT = json.dumps([VEHICLE | {"vip_vehicle": f"V{number}"} for number in range(5_000)]).encode()
+
+
+def compressed(text, wbits=31):
+    """gzip (31), deflate with zlib's header (15) or without (-15)."""
+    compressor = zlib.compressobj(wbits=wbits)
+    return compressor.compress(text) + compressor.flush()
+
+
+@pytest.fixture
+def fetch_coded(fetch_from):
+    """Fetch a body that is sent with a Content-Encoding; returns the number of vehicles."""
+
+    def run(coding, body, **settings):
+        def send(connection):
+            for start in range(0, len(body), 50_000):
+                connection.sendall(body[start : start + 50_000] if start else head + body[:50_000])
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(4096):  # closing with unread data would reset the connection
+                pass
+
+        head = HEAD + f"Content-Encoding: {coding}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        return fetch_from(send, **settings)
+
+    return run
+
+
+MEMBERS = b"".join(compressed(TEXT[start : start + 90_000]) for start in range(0, len(TEXT), 90_000))
+
+
+@pytest.mark.parametrize(
+    ("coding", "body"),
+    [
+        ("gzip", compressed(TEXT)),
+        ("x-gzip", compressed(TEXT)),
+        ("X-GZip", compressed(TEXT)),
+        ("identity, gzip", compressed(TEXT)),
+        ("gzip", MEMBERS),
+        ("gzip", compressed(b"") + MEMBERS + compressed(b"") * 1000),
+        ("gzip", MEMBERS + bytes(100_000)),
+        ("gzip", b"".join(compressed(bytes([byte])) for byte in TEXT[:79]) + compressed(TEXT[79:])),
+        ("deflate", compressed(TEXT, 15)),
+        ("deflate", compressed(TEXT, -15)),
+        ("identity", TEXT),
+        ("utf-8", TEXT),
+    ],
+    ids=lambda value: value if isinstance(value, str) else f"{len(value)}",
+)
+def test_a_compressed_list_is_read_to_its_end(fetch_coded, coding, body):
+    assert fetch_coded(coding, body) == 5_000
+
+
+@pytest.mark.parametrize(
+    ("coding", "body"),
+    [
+        ("gzip", compressed(TEXT)[:-1]),
+        ("gzip", compressed(TEXT)[:1000]),
+        ("gzip", compressed(TEXT)[:5]),
+        ("gzip", MEMBERS + b"\x1f\x8b"),
+        ("x-gzip", compressed(TEXT) + compressed(b"")[:-1]),
+        ("deflate", compressed(TEXT, 15)[:-1]),
+        ("deflate", compressed(TEXT, -15)[:-1]),
+    ],
+)
+def test_a_compressed_list_that_ends_early_is_cut_off_and_tried_again(fetch_coded, logs, coding, body):
+    with pytest.raises(CutOffError, match="CAS cut its response off"):
+        fetch_coded(coding, body, cas_attempts=2)
+    assert len(logs("stamina.retry_scheduled")) == 1
+
+
+@pytest.mark.parametrize(
+    ("coding", "body", "text"),
+    [
+        ("gzip", TEXT, "incorrect header check"),
+        ("gzip", compressed(TEXT)[:-6] + b"wrong!", "incorrect data check"),
+        ("gzip", compressed(TEXT) + b"garbage", "incorrect header check"),
+        ("gzip", compressed(TEXT)[:100] + bytes(100) + compressed(TEXT)[200:], "invalid"),
+        ("deflate", compressed(TEXT), "invalid"),
+        ("deflate", compressed(TEXT, 15) + b"garbage", "invalid"),
+        ("gzip, gzip", compressed(compressed(TEXT)), "content codings gzip, gzip instead of one"),
+    ],
+)
+def test_a_body_that_cannot_be_decompressed_is_refused(fetch_coded, logs, coding, body, text):
+    with pytest.raises(NotJsonError, match=f"CAS sent a response that cannot be decompressed: .*{text}"):
+        fetch_coded(coding, body)
+    assert logs("stamina.retry_scheduled") == []
+
+
+@pytest.mark.parametrize("bomb", [compressed(b" " * 10**8), compressed(b" " * 10**6) * 100])
+def test_the_size_of_a_compressed_list_counts_after_decompression(fetch_coded, bomb):
+    with pytest.raises(TooLargeError, match="larger than 1000000 bytes"):
+        fetch_coded("gzip", bomb, cas_max_bytes=10**6)
+    assert fetch_coded("gzip", compressed(TEXT), cas_max_bytes=len(TEXT)) == 5_000
+
+
+def test_empty_gzip_members_without_end_are_given_up_at_the_deadline(fetch_from):
+    def send(connection):
+        connection.sendall(HEAD + b"Content-Encoding: gzip\r\n\r\n")
+        for _ in range(400):
+            connection.sendall(compressed(b""))
+            time.sleep(0.02)
+
+    with pytest.raises(DeadlineError):
+        fetch_from(send, cas_deadline=0.5, cas_timeout=5)
+
+
+def test_only_codings_that_are_read_are_asked_for(fetch):
+    app = FakeCas((200, [VEHICLE]))
+    fetch(app)
+    assert app.requests[0][2][b"accept-encoding"] == b"gzip, deflate"
+
+
+def test_a_byte_order_mark_is_skipped(fetch_coded):
+    assert fetch_coded("gzip", compressed(b"\xef\xbb\xbf" + TEXT)) == 5_000
+
+
+def test_a_lone_surrogate_in_the_last_record_is_not_a_response_that_was_cut_off(fetch_coded, logs):
+    with pytest.raises(NotJsonError, match="not JSON in UTF-8: a string has a lone surrogate"):
+        fetch_coded("identity", TEXT[:-1] + rb', {"vip_vehicle": "\ud83d"}]')
+    assert logs("stamina.retry_scheduled") == []
+
+
+def test_the_place_of_an_error_counts_from_the_first_byte_of_the_response(fetch_coded):
+    with pytest.raises(NotJsonError, match=rf"expected ',' or '\]' \(byte {len(TEXT)}\)"):
+        fetch_coded("gzip", compressed(TEXT[:-1] + b" x]"))
 
 
 def reset(connection):

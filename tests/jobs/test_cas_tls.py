@@ -62,6 +62,32 @@ def test_a_certificate_of_an_unknown_authority_is_refused_and_not_tried_again(fe
     assert logs("stamina.retry_scheduled") == []
 
 
+def test_a_call_over_tls_goes_through_the_tunnel_of_a_proxy(fetch, secure_cas, authority, proxy, monkeypatch):
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+    url = secure_cas()
+    assert fetch(url, cas_ca_file=authority.file) == 1
+    assert [(method, f"https://{target}") for method, target, _ in proxy.asked] == [("CONNECT", url)]
+    fault = rf"no secure connection to CAS at {url} through the proxy of HTTPS_PROXY at {proxy.address}: .*CERTIFICATE"
+    with pytest.raises(CasTlsError, match=fault):
+        fetch(url)
+
+
+def test_the_environment_can_name_the_authority_unless_a_setting_ignores_it(
+    fetch, secure_cas, authority, clean_proxies, monkeypatch, make_settings, tmp_path
+):
+    url = secure_cas()
+    with pytest.raises(CasTlsError, match=r"OCMS_CAS_CLIENT_CERT_FILE$"):
+        fetch(url)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+    assert fetch(url) == 1
+    with pytest.raises(CasTlsError):
+        read_list(cas_client(make_settings(cas_url=url, trust_environment=False)))
+    trustme.CA().cert_pem.write_to_path(tmp_path / "other.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "other.pem"))
+    with pytest.raises(CasTlsError, match=r"OCMS_CAS_CLIENT_CERT_FILE, and SSL_CERT_FILE$"):
+        fetch(url)
+
+
 def test_a_certificate_of_another_host_is_refused(fetch, secure_cas, authority):
     with pytest.raises(CasTlsError, match="Hostname mismatch"):
         fetch(secure_cas(host="other.test"), cas_ca_file=authority.file)

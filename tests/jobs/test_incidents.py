@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from fixtures.recorder import BAD, DUE, GOOD, JOB, LATE, NOWHERE, fail, last_run, titles
 
+from db.job_runs import FAILED, MISSED, SUCCEEDED, finish_run, insert_run, set_alerted
 from jobs.failures import InvalidListError
 from jobs.recorder import JobFailedError
 
@@ -220,3 +221,78 @@ def test_a_lock_that_cannot_be_made_is_a_failure_of_the_database(recorder, datab
     with pytest.raises(JobFailedError, match=r"cannot lock .*: Is a directory"):
         recorder.run(pytest.fail, due=DUE)
     assert titles(webhook) == [BAD]
+
+
+def in_the_future(database, clock, outcome, reason=None):
+    """Record a run that another process made while its clock was a year ahead."""
+    with database.writing() as conn:
+        later = clock() + timedelta(days=365)
+        run_id = insert_run(conn, JOB, later, host="there")
+        finish_run(conn, run_id, later, outcome, reason=reason)
+        return run_id
+
+
+def test_a_success_in_the_future_does_not_hide_that_none_has_succeeded(
+    recorder, new_recorder, succeed, webhook, clock, database
+):
+    recorder.run(succeed)
+    in_the_future(database, clock, SUCCEEDED)
+    clock.move(hours=25)
+    new_recorder().check(DUE)
+    assert titles(webhook) == [LATE]
+    assert "since 2026-06-30 22:30" in webhook.alerts[0]["message"]
+    new_recorder().run(succeed)
+    assert titles(webhook) == [LATE, GOOD]
+
+
+@pytest.mark.parametrize(("outcome", "reason"), [(FAILED, "empty"), (MISSED, "missed")])
+def test_an_alerted_failure_in_the_future_keeps_back_no_alert(
+    recorder, new_recorder, succeed, webhook, clock, database, outcome, reason
+):
+    recorder.run(succeed)
+    run_id = in_the_future(database, clock, outcome, reason)
+    with database.writing() as conn:
+        set_alerted(conn, run_id, clock() + timedelta(days=365))
+    fail(new_recorder())
+    clock.move(hours=25)
+    new_recorder().check(DUE)
+    assert titles(webhook) == [BAD, LATE]
+
+
+def test_a_clock_that_jumps_and_returns_silences_no_process(recorder, succeed, webhook, clock):
+    recorder.run(succeed)
+    clock.move(days=365)
+    recorder.check(DUE + timedelta(days=365, minutes=30))
+    assert titles(webhook) == [], "the due time has just come"
+    clock.move(days=-365, hours=25)
+    recorder.check(DUE)
+    assert titles(webhook) == [LATE]
+
+
+def test_a_clock_that_jumps_and_returns_puts_off_no_repetition(recorder, new_recorder, webhook, clock):
+    webhook.status = 500
+    clock.move(days=365)
+    fail(recorder)
+    clock.move(days=-365)
+    fail(new_recorder(NOWHERE))
+    webhook.status = 200
+    webhook.alerts.clear()
+    recorder.check(DUE)
+    assert titles(webhook) == [BAD]
+
+
+def test_a_recovery_is_announced_though_the_clock_was_ahead_at_the_failure(
+    recorder, new_recorder, database, webhook, succeed, clock
+):
+    if database.path is None:
+        pytest.skip("a server cannot be moved away by a test")
+    away = database.path.with_name("away")
+    database.path.rename(away)
+    clock.move(days=365)
+    fail(recorder, due=DUE)
+    clock.move(days=-365)
+    away.rename(database.path)
+    recorder.check(DUE)
+    clock.move(minutes=1)
+    assert recorder.run(succeed, due=DUE) == "done"
+    assert titles(webhook) == [BAD, GOOD]

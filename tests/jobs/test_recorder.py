@@ -1,10 +1,12 @@
 """The record of the runs: one at a time, one for each due time."""
 
+from datetime import timedelta
+
 import pytest
 from fixtures.recorder import BAD, DUE, JOB, Process, fail, failing, last_run, titles
 
 from db.job_lock import job_lock
-from db.job_runs import finish_run, insert_run, list_runs
+from db.job_runs import FAILED, SUCCEEDED, finish_run, insert_run, list_runs
 from domain.errors import JobRunningError
 from jobs.recorder import JobFailedError
 
@@ -137,3 +139,47 @@ def test_a_run_that_was_killed_does_not_make_its_due_time_done(database, new_rec
     assert new_recorder().run(succeed, due=DUE) == "done"
     with database.reading() as conn:
         assert [run["outcome"] for run in list_runs(conn, 9)] == ["succeeded", "interrupted"]
+
+
+YEAR = timedelta(days=365)
+
+
+@pytest.mark.parametrize("outcome", [SUCCEEDED, FAILED])
+def test_a_run_in_the_future_settles_no_due_time_and_is_logged_once(
+    database, recorder, new_recorder, succeed, clock, logs, outcome
+):
+    with database.writing() as conn:
+        later = clock() + YEAR
+        run_id = insert_run(conn, JOB, later, host="here", due=later)
+        finish_run(conn, run_id, later, outcome, reason="empty")
+    assert recorder.run(succeed, due=DUE) == "done"
+    clock.move(days=1)
+    assert recorder.run(succeed, due=DUE + timedelta(days=1)) == "done"
+    (line,) = logs("run_in_future")
+    assert (line["level"], line["run"]) == ("error", run_id)
+    assert line["detail"] == f"run {run_id} does not count, because its time is in the future, 2027-06-30 22:30"
+    assert new_recorder().run(succeed, due=DUE + timedelta(days=1)) is None, "the run of the present counts"
+
+
+def test_a_run_that_ended_in_the_future_settles_no_due_time_either(database, recorder, succeed, clock, logs):
+    with database.writing() as conn:
+        finish_run(conn, insert_run(conn, JOB, clock(), host="here", due=DUE), clock() + YEAR, SUCCEEDED)
+    assert recorder.run(succeed, due=DUE) == "done"
+    assert len(logs("run_in_future")) == 1
+
+
+def test_a_clock_that_jumps_and_returns_costs_no_run(recorder, succeed, clock, database):
+    assert recorder.run(succeed, due=DUE) == "done"
+    clock.move(days=365)
+    assert recorder.run(succeed, due=DUE + YEAR) == "done"
+    clock.move(days=-364)
+    assert recorder.run(succeed, due=DUE + timedelta(days=1)) == "done"
+    assert recorder.run(succeed, due=DUE + timedelta(days=1)) is None
+
+
+@pytest.mark.parametrize(("ahead", "counts"), [(timedelta(minutes=5), True), (timedelta(minutes=5, seconds=1), False)])
+def test_clocks_of_replicas_may_differ_by_minutes(database, recorder, succeed, clock, logs, ahead, counts):
+    with database.writing() as conn:
+        finish_run(conn, insert_run(conn, JOB, clock() + ahead, host="there", due=DUE), clock() + ahead, SUCCEEDED)
+    assert (recorder.run(succeed, due=DUE) is None) == counts
+    assert bool(logs("run_in_future")) != counts

@@ -75,6 +75,7 @@ def test_when_cas_is_unreachable_the_old_list_stays(refresh, old_list, rows, dat
     [
         (Fault.SLOW, "CAS did not respond within 2 seconds"),
         (Fault.HTTP_500, "CAS responded with HTTP status 500"),
+        (Fault.PARTIAL, "CAS responded with HTTP status 206, part of a list"),
         (Fault.EMPTY, "the list of CAS is empty"),
         (Fault.NOT_JSON, "the response of CAS is not JSON"),
         (Fault.INVALID, "1 of 4 records in the list of CAS do not conform to openapi/cas.yaml: /0/vehicle_no value"),

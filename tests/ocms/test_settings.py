@@ -122,6 +122,25 @@ def test_settings_come_from_the_environment_or_a_file(monkeypatch, tmp_path):
     assert settings.cas_url == "https://cas.example.gov.sg"
 
 
+@pytest.mark.parametrize(
+    ("text", "urls"),
+    [
+        ("", []),
+        (" , ", []),
+        ("json://a/", ["json://a/"]),
+        ("json://a/,json://b/", ["json://a/", "json://b/"]),
+        ("json://a/, json://b/ ;xml://c/,", ["json://a/", "json://b/", "xml://c/"]),
+        (
+            "json://a/\nmailto://x?to=a@x.test,b@x.test json://b/",
+            ["json://a/", "mailto://x?to=a@x.test,b@x.test", "json://b/"],
+        ),
+        ("json://a/?:link=https://x.test/", ["json://a/?:link=https://x.test/"]),
+    ],
+)
+def test_each_alert_url_is_counted_by_itself(text, urls):
+    assert load_settings(alert_urls=text).alert_urls == urls
+
+
 def test_the_key_of_cas_is_never_shown(monkeypatch):
     monkeypatch.setenv("OCMS_CAS_API_KEY", "top-secret")
     assert "top-secret" not in repr(load_settings())

@@ -1,12 +1,16 @@
 -- @P1 VARCHAR(40)
--- @P2 VARCHAR(18)
+-- @P2 DATETIME2(7)
+-- @P3 DATETIME2(7)
+-- @P4 VARCHAR(18)
 SELECT TOP 2 ocms_job_run.run_id, ocms_job_run.job, ocms_job_run.started, ocms_job_run.finished, ocms_job_run.outcome, ocms_job_run.rows, ocms_job_run.detail, ocms_job_run.due, ocms_job_run.reason, ocms_job_run.rows_before, ocms_job_run.added, ocms_job_run.removed, ocms_job_run.changed, ocms_job_run.host, ocms_job_run.alerted
 FROM ocms_job_run
-WHERE ocms_job_run.job = @P1 AND ocms_job_run.outcome = @P2 ORDER BY ocms_job_run.finished DESC;
+WHERE ocms_job_run.job = @P1 AND ocms_job_run.started <= @P2 AND (ocms_job_run.finished IS NULL OR ocms_job_run.finished <= @P3) AND ocms_job_run.outcome = @P4 ORDER BY ocms_job_run.finished DESC;
 
 -- @P1 VARCHAR(40)
--- @P2 VARCHAR(12)
--- @P3 VARCHAR(12)
+-- @P2 DATETIME2(7)
+-- @P3 DATETIME2(7)
+-- @P4 VARCHAR(12)
+-- @P5 VARCHAR(12)
 SELECT ocms_job_run.run_id, ocms_job_run.job, ocms_job_run.started, ocms_job_run.finished, ocms_job_run.outcome, ocms_job_run.rows, ocms_job_run.detail, ocms_job_run.due, ocms_job_run.reason, ocms_job_run.rows_before, ocms_job_run.added, ocms_job_run.removed, ocms_job_run.changed, ocms_job_run.host, ocms_job_run.alerted
 FROM ocms_job_run
-WHERE ocms_job_run.job = @P1 AND ocms_job_run.outcome IN (@P2, @P3) ORDER BY ocms_job_run.run_id;
+WHERE ocms_job_run.job = @P1 AND ocms_job_run.started <= @P2 AND (ocms_job_run.finished IS NULL OR ocms_job_run.finished <= @P3) AND ocms_job_run.outcome IN (@P4, @P5) ORDER BY ocms_job_run.run_id;

@@ -79,6 +79,25 @@ def test_a_monitor_can_ask_whether_the_list_is_fresh(ocms, database):
     assert "no refresh has succeeded for 25 hours, since" in shown.stderr
 
 
+def test_a_monitor_sees_that_a_success_in_the_future_does_not_count(ocms, database):
+    now = utc_now()
+    later = now + timedelta(days=400)
+    with database.writing() as conn:
+        run_id = insert_run(conn, "refresh-vip-vehicles", later, host="here")
+        finish_run(conn, run_id, later, SUCCEEDED)
+    when = f"{later.astimezone(SINGAPORE):%Y-%m-%d %H:%M}"
+    remark = f"run {run_id} does not count, because its time is in the future, {when}"
+    alone = ocms("jobs", "check")
+    assert (alone.returncode, alone.stdout) == (1, "")
+    assert alone.stderr == f"ocms: refresh-vip-vehicles: it has never succeeded; {remark}; see 'ocms jobs history'\n"
+    with database.writing() as conn:
+        finish_run(conn, insert_run(conn, "refresh-vip-vehicles", now, host="here"), now, SUCCEEDED)
+    beside = ocms("jobs", "check")
+    assert (beside.returncode, beside.stderr) == (0, "")
+    last = f"{now.astimezone(SINGAPORE):%Y-%m-%d %H:%M}"
+    assert beside.stdout == f"refresh-vip-vehicles: the last success was at {last}; {remark}.\n"
+
+
 def test_a_refresh_goes_on_in_plain_lines_where_there_is_no_terminal(ocms, mock_cas, database):
     done = ocms(*REFRESH, OCMS_CAS_URL=mock_cas(100_500), OCMS_CAS_API_KEY=OCMS_KEY)
     assert done.returncode == 0
@@ -179,7 +198,7 @@ def test_the_operations_page_knows_every_reason_and_every_fault():
     assert {name for names in described for name in re.findall(r"`(.+?)`", names)} == reasons
     reason_of_fault = dict(re.findall(r"^\| (`.+`) \| `(.+)` \|$", page, re.MULTILINE))
     assert {name for names in reason_of_fault for name in re.findall(r"`(.+?)`", names)} >= {*Fault} - {Fault.NONE}
-    assert {*reason_of_fault.values(), "http-STATUS"} - {"http-500"} <= reasons
+    assert {*reason_of_fault.values(), "http-STATUS"} - {"http-500", "http-206"} <= reasons
 
 
 def every(kind):

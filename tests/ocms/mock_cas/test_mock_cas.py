@@ -64,6 +64,7 @@ def test_a_wrong_call_is_answered_in_the_words_of_cas(mock_cas, options, status,
     ("fault", "shows"),
     [
         (Fault.HTTP_500, lambda response: response.status_code == 500),
+        (Fault.PARTIAL, lambda response: response.status_code == 206 and len(response.json()) == 3),
         (Fault.EMPTY, lambda response: response.json() == []),
         (Fault.NOT_JSON, lambda response: response.text.startswith("<html>")),
         (Fault.INVALID, lambda response: ANSWERS["200"].faults(response.json())),

@@ -16,9 +16,11 @@ from fixtures.contracts import CONTRACT, caller_of, each_operation
 from fixtures.settings import CAS_KEY
 from starlette.responses import Response
 
+from domain.clock import utc_now
 from domain.errors import OperatorError
 from ocms.app import create_app
 from ocms.settings import load_settings
+from ocms.web.tokens import PublishedKeys
 
 ISSUER, AUDIENCE = "https://issuer.test/", "api://ocms"
 RSA_KEY, OTHER_KEY = (rsa.generate_private_key(65537, 2048) for _ in range(2))
@@ -194,13 +196,15 @@ class Issuer:
 
     def __init__(self):
         self.keys, self.asked, self.status, self.wait = KEYS, 0, 200, 0
+        self.before, self.headers = "", {}
 
     async def __call__(self, scope, receive, send):
         if scope["type"] != "http":
             raise NotImplementedError  # uvicorn asks whether there is a lifespan
         self.asked += 1
         await asyncio.sleep(self.wait)
-        await Response(json.dumps(self.keys), self.status)(scope, receive, send)
+        text = self.before + json.dumps(self.keys)
+        await Response(text, self.status, self.headers)(scope, receive, send)
 
 
 @pytest.fixture
@@ -252,13 +256,73 @@ def test_an_issuer_that_is_away_is_503_at_first_and_no_matter_later(issuer, post
     operation = CONTRACT.operations["getPaymentStatus"]
     issuer.status = 500
     assert post(operation, bearer(token())) == (503, "OCMS-5000")
-    assert [line["error"] for line in logs("token_keys_not_readable")] == ["HTTP status 500"]
+    assert logs("token_keys_not_readable")
     clock.move(seconds=31)
     issuer.status = 200
     assert post(operation, bearer(token()))[0] == 400
     issuer.status = 500
     clock.move(minutes=6)
     assert post(operation, bearer(token()))[0] == 400
+
+
+@pytest.mark.parametrize("status", [201, 202, 203, 206, 302, 404])
+def test_keys_with_another_status_than_200_are_not_used(issuer, post, logs, status):
+    issuer.status = status
+    issuer.headers = {"Location": "/login"} if status == 302 else {}
+    assert post(CONTRACT.operations["getPaymentStatus"], bearer(token())) == (503, "OCMS-5000")
+    assert logs("token_keys_not_readable")[0]["error"] == f"the HTTP status is {status} instead of 200"
+    assert issuer.asked == 1
+
+
+def test_a_byte_order_mark_before_the_keys_is_skipped(issuer, post, make_settings, token_settings, tmp_path):
+    issuer.before = "\ufeff"
+    assert post(CONTRACT.operations["getPaymentStatus"], bearer(token()))[0] == 400
+    (tmp_path / "keys.json").write_text("\ufeff" + json.dumps(KEYS))
+    create_app(make_settings(**token_settings | {"token_keys": "keys.json"}))
+
+
+def test_keys_come_through_the_proxy_unless_the_environment_is_ignored(issuer, token_settings, proxy, monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", proxy.url)
+    url = token_settings["token_keys"]
+    for trusted, asked in ((True, [("GET", f"{url}/", None)]), (False, [])):
+        proxy.asked.clear()
+        keys = PublishedKeys(url, utc_now, trust_environment=trusted)
+        keys.read()
+        assert len(keys) == 2
+        assert proxy.asked == asked
+
+
+def test_a_proxy_that_refuses_the_keys_is_named_without_its_password(proxy, monkeypatch, logs):
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("//", "//user:secret@"))
+    proxy.status = 407
+    keys = PublishedKeys("https://issuer.test/keys", utc_now)
+    keys.read()
+    assert len(keys) == 0
+    (line,) = logs("token_keys_not_readable")
+    assert line["error"].endswith(f" through the proxy of HTTPS_PROXY at {proxy.address}")
+    assert "secret" not in logs.text()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("SSL_CERT_FILE", "none.pem"), ("HTTPS_PROXY", "socks5://x"), ("ALL_PROXY", "http://x:port")]
+)
+def test_an_environment_that_cannot_be_used_stops_the_start(
+    make_settings, token_settings, clean_proxies, monkeypatch, name, value
+):
+    monkeypatch.setenv(name, value)
+    token_settings["token_keys"] = "https://issuer.test/keys"
+    with pytest.raises(OperatorError, match=rf"^{name}.*; correct or unset it, or set OCMS_TRUST_ENVIRONMENT=false$"):
+        create_app(make_settings(**token_settings))
+    create_app(make_settings(**token_settings, trust_environment=False))
+
+
+def test_the_query_of_the_address_of_the_keys_is_not_logged(issuer, callers, token_settings, logs):
+    issuer.status = 500
+    client, _ = callers(**token_settings | {"token_keys": f"{token_settings['token_keys']}?sig=S3CR3T"})
+    del client.headers["X-API-Key"]
+    assert client.post("/v1/getPaymentStatus", content=b"{", headers=[bearer(token())]).status_code == 503
+    assert [line["source"] for line in logs("token_keys_not_readable")] == [token_settings["token_keys"]]
+    assert "S3CR3T" not in logs.text()
 
 
 @pytest.mark.parametrize("name", ["token_issuer", "token_audience", "token_callers"])

@@ -1,0 +1,93 @@
+"""What the environment of the process changes in calls to others: the proxy, and the trusted authorities."""
+
+import os
+import ssl
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
+
+import httpx2
+
+from domain.errors import OperatorError
+
+REMEDY = "correct or unset it, or set OCMS_TRUST_ENVIRONMENT=false"
+
+
+def authorities_variable() -> str | None:
+    """Return the variable that replaces the public authorities, or None."""
+    return next((name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)), None)
+
+
+def public_authorities(*, trust_environment: bool) -> ssl.SSLContext:
+    """Return a TLS context for the public authorities, or for those that the environment names.
+
+    Raises OperatorError if the environment names a file or a folder that cannot be used.
+    """
+    name = authorities_variable() if trust_environment else None
+    path = os.environ[name] if name else ""
+    try:
+        if name == "SSL_CERT_DIR" and not any(map(os.path.isdir, path.split(os.pathsep))):
+            raise NotADirectoryError(0, "No such folder")
+        return httpx2.create_ssl_context(trust_env=trust_environment)
+    except OSError as error:
+        raise OperatorError(f"{name}: {path} cannot be used: {reason_of(error)}; {REMEDY}") from error
+
+
+def reason_of(error: OSError) -> str:
+    """Return why a file with certificates cannot be used."""
+    if isinstance(error, ssl.SSLError):
+        return error.reason.replace("_", " ").lower() if error.reason else "not in PEM form, or the password is wrong"
+    return str(error.strerror)
+
+
+def require_usable_proxies() -> None:
+    """Raise OperatorError, which names the variable but not its value, if a proxy of the environment cannot be used."""
+    for scheme, address in getproxies().items():
+        if scheme not in ("http", "https", "all"):
+            continue
+        url = address if "://" in address else f"http://{address}"
+        try:
+            parts, proxy = urlsplit(url), httpx2.Proxy(url)
+            usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and proxy.url.host
+        except (ValueError, httpx2.InvalidURL):
+            usable = False
+        if not usable:
+            text = "must be the address of an HTTP proxy such as http://proxy.example.gov.sg:3128"
+            raise OperatorError(f"{_variable(scheme)} {text}; {REMEDY}")
+        if parts.scheme == "https":
+            public_authorities(trust_environment=True)
+
+
+class Route:
+    """Finds out whether a request goes through a proxy. Its `trace` is for the HTTP client's extension of that name."""
+
+    def __init__(self, url: str) -> None:
+        target = httpx2.URL(url)
+        self._scheme = target.scheme
+        self._target = target.raw_host.decode(), target.port or (443 if target.scheme == "https" else 80)
+        self.proxy = ""
+        """The proxy in words; empty if there is none."""
+
+    def trace(self, event: str, info: Any) -> None:
+        """Note where the client connects to."""
+        if event == "connection.connect_tcp.started" and (info["host"], info["port"]) != self._target:
+            variable = _variable(self._scheme if self._scheme in getproxies() else "all")
+            self.proxy = f"the proxy of {variable} at {info['host']}:{info['port']}"
+
+    @property
+    def through(self) -> str:
+        """Words to follow an address; empty if there is no proxy."""
+        return f" through {self.proxy}" if self.proxy else ""
+
+    @property
+    def came_through(self) -> str:
+        """Words to follow what is wrong with a response; empty if there is no proxy."""
+        return f"; it came through {self.proxy}" if self.proxy else ""
+
+
+def _variable(scheme: str) -> str:
+    """Return the name of the variable with the proxy for a scheme. As in httpx2, one in lower case comes first."""
+    names = sorted(
+        (name for name in os.environ if name.lower() == f"{scheme}_proxy" and os.environ[name]), reverse=True
+    )
+    return names[0] if names else f"{scheme}_proxy"
