@@ -106,7 +106,7 @@ def test_lost_lines_are_counted_in_the_log_of_a_server_that_is_read_again(serve_
     assert line["level"] == "warning"
     assert counts[0] > 50
     process.send_signal(signal.SIGTERM)
-    rest = process.communicate(timeout=10)[1].splitlines()
+    rest = process.stderr.read().splitlines()
     counts += [line["count"] for line in map(json.loads, rest) if line["event"] == "log_lines_lost"]
     assert lines + len(rest) - len(counts) + sum(counts) == 1 + 2 * calls, "serving, and two lines for each call"
 
