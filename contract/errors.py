@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from contract.types import FieldError
 
-PHRASES = {413: "Content Too Large"}
+PHRASES = {413: "Content Too Large", 416: "Range Not Satisfiable"}
 """Reason phrases that differ between versions of Python."""
 
 
@@ -44,7 +44,7 @@ class InvalidRequestError(OcmsError):
     ) -> None:
         phrase: list[FieldError] = [{"field": "", "message": PHRASES.get(status) or HTTPStatus(status).phrase}]
         super().__init__(reason, errors=errors or phrase)
-        self.status = status  # type: ignore[misc]  # the statuses 400, 404, 405, 408, 413, 415 and 431 share one schema
+        self.status = status  # type: ignore[misc]  # the statuses 400, 404, 405, 408, 413, 415, 416 and 431 share one schema
         self.headers = headers or {}  # type: ignore[misc]  # a 405 lists the allowed methods
 
 

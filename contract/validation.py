@@ -18,9 +18,11 @@ Schema = dict[str, Any]
 Path = tuple[str, ...]
 """The names of the members that lead to a value."""
 LONG_TEXT = 2**16
-"""The characters of a text of which the errors are not searched for, since each error holds a copy of it."""
+"""Characters of a text. The errors of a longer one are not searched for, since each error holds a copy of it."""
 MANY_MEMBERS = 1000
-"""The same limit for the members of an object."""
+"""Members of an object. The errors of a larger one are not searched for either."""
+DEEP = 32
+"""Levels of nesting, with the same effect."""
 
 SHOWN_NAME = 40
 """The number of characters of an unknown member's name that the log shows."""
@@ -99,8 +101,6 @@ class Validator:
             if excess := _excess(value):
                 return [self.fault("", excess, excess)]
             return list(islice(self._find(value), self._limits.items))
-        except RecursionError:
-            return [self.fault("", "value is nested too deeply", "too deep")]
         except ValueError as error:
             return [self.fault("", str(error), "too deep")]
 
@@ -133,17 +133,19 @@ class Validator:
         return described(error, shown)
 
 
-def _excess(value: Any) -> str | None:
-    """Return what is excessive in a value, so that its errors would take too much memory; None if nothing is."""
+def _excess(value: Any, depth: int = 0) -> str | None:
+    """Return what is excessive in a value, so that finding its errors would cost too much; None if nothing is."""
     match value:
         case str() if len(value) > LONG_TEXT:
             return f"a text is longer than {LONG_TEXT:,} characters"
         case dict() if len(value) > MANY_MEMBERS:
             return f"an object has more than {MANY_MEMBERS:,} members"
+        case dict() | list() if depth > DEEP:
+            return f"value is nested deeper than {DEEP} levels"
         case dict():
-            return next(filter(None, map(_excess, chain(value, value.values()))), None)
+            return next(filter(None, (_excess(inner, depth + 1) for inner in chain(value, value.values()))), None)
         case list():
-            return next(filter(None, map(_excess, value)), None)
+            return next(filter(None, (_excess(inner, depth + 1) for inner in value)), None)
     return None
 
 

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
@@ -21,7 +20,8 @@ from ocms.log_writer import standard_error
 from ocms.logs import configure_logging
 from ocms.settings import Settings, load_settings
 from ocms.web.contract_app import contract_app
-from ocms.web.envelope import CORRELATION_HEADER, Envelope
+from ocms.web.cors import Cors
+from ocms.web.envelope import Envelope, ErrorBody
 from ocms.web.limits import BodyLimit
 from ocms.web.security import Credentials, require_credentials
 
@@ -51,10 +51,10 @@ def create_app(settings: Settings, now: Callable[[], datetime] = utc_now) -> ASG
     )
     if settings.trusted_proxies:
         app = ProxyHeadersMiddleware(app, settings.trusted_proxies)  # type: ignore[assignment, arg-type]  # uvicorn has its own ASGI types
-    app = Envelope(BodyLimit(app, contract, settings), contract, settings.max_wait)
-    if settings.cors_origins:  # outside the envelope, so that a web page can read error responses too
-        app = CORSMiddleware(app, settings.cors_origins, ["POST"], ["*"], expose_headers=[CORRELATION_HEADER])
-    return app
+    app = ErrorBody(BodyLimit(app, contract, settings), contract, settings.max_wait)
+    if settings.cors_origins:
+        app = Cors(app, settings.cors_origins)
+    return Envelope(app, contract)
 
 
 def _create_verifier(settings: Settings, now: Callable[[], datetime]) -> "TokenVerifier | None":

@@ -45,6 +45,7 @@ class _LineStream:
     def write(self, text: str) -> None:
         with suppress(OSError):
             self._stream.write(text)
+            self._stream.flush()
 
     def flush(self) -> None:
         with suppress(OSError):

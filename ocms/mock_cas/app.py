@@ -16,7 +16,7 @@ from ocms.mock_cas.faults import Fault
 from ocms.mock_cas.vehicles import DEFAULT_COUNT, vehicles
 from ocms.settings import DEFAULTS
 from ocms.web.contract_app import contract_app
-from ocms.web.envelope import Envelope
+from ocms.web.envelope import Envelope, ErrorBody
 from ocms.web.security import Credentials
 
 DEMO_KEY = "demo-ocms-key"
@@ -43,7 +43,7 @@ def create_mock_cas(mock: MockCas, key: str = DEMO_KEY) -> ASGIApp:
     handlers = dict.fromkeys(contract.operations, partial(_get_vip_vehicles, mock))
     keys = KeyRing(ApiKey(caller, hash_key(key)) for caller in contract.callers())
     app = contract_app(contract, handlers, Credentials(keys), DEFAULTS)
-    return partial(_inject_fault, Envelope(app, contract, DEFAULTS.max_wait), mock)
+    return partial(_inject_fault, Envelope(ErrorBody(app, contract, DEFAULTS.max_wait), contract), mock)
 
 
 async def _get_vip_vehicles(mock: MockCas, _: Call) -> Response:

@@ -3,6 +3,7 @@
 docs/decisions/0001-contract.md says why this is not connexion's `AsyncApp`.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from copy import deepcopy
@@ -17,6 +18,8 @@ from connexion.middleware.routing import RoutingMiddleware
 from connexion.middleware.security import SecurityMiddleware
 from connexion.resolver import Resolver
 from connexion.spec import Specification
+from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
 
 from contract.call import Handler
 from contract.document import MEDIA_TYPE, Contract
@@ -25,6 +28,9 @@ from ocms.web.connexion_validators import BodyValidator, QueryValidator, Respons
 from ocms.web.dispatcher import Dispatcher
 from ocms.web.limits import Gate
 from ocms.web.security import Credentials
+
+_OTHER_SPELLING = re.compile(r"[\x00-\x1f\x7f\\]|/\.{0,2}/|/\.{1,2}\Z")
+"""Control characters, backslashes, empty segments and dot segments, which other servers rewrite."""
 
 Lifespan = Callable[[Any], AbstractAsyncContextManager[None]]
 
@@ -64,7 +70,19 @@ def contract_app(
 
 
 class StrictRouting(RoutingMiddleware):  # type: ignore[misc]  # connexion has no types
-    """Connexion's routing, without its redirect of a trailing slash: many clients do not repeat a POST."""
+    """Connexion's routing, without other spellings of a path.
+
+    A rule of a gateway for a path would not apply to another spelling of it. A trailing slash is not redirected either:
+    many clients do not repeat a POST.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Route a request. Raises HTTPException if the path is another spelling."""
+        if scope["type"] == "http" and (
+            b"%2f" in scope.get("raw_path", b"").lower() or _OTHER_SPELLING.search(scope["path"])
+        ):
+            raise HTTPException(404)
+        await super().__call__(scope, receive, send)
 
     def add_api(self, specification: Specification, **kwargs: Any) -> None:
         """Route the operations of a contract."""

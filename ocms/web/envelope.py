@@ -1,4 +1,7 @@
-"""The outermost layer: every request has a correlation id and an access log line, every error the one error body."""
+"""The outermost layers: every request has a correlation id and an access log line, every error the one error body.
+
+`Envelope` is around `ErrorBody`. CORS is between them, so that web pages can read errors, and preflights are logged.
+"""
 
 import asyncio
 import math
@@ -10,6 +13,7 @@ from typing import Any
 import msgspec
 import structlog
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.flow_control import CLOSE_HEADER
 
@@ -30,18 +34,19 @@ SECURE_HEADERS = [
 ]
 """Added to every response that does not set the header itself."""
 HSTS = (b"strict-transport-security", b"max-age=31536000")
+JSON_BODY = (b"content-type", MEDIA_TYPE.encode())
+OF_BODY = ("content-type", "content-length")
+"""Headers that describe the body of a response."""
 
 encode_json = msgspec.json.Encoder(decimal_format="number").encode
 """Encodes a value as JSON; decimals become exact numbers."""
 
 
 class Envelope:
-    """Wraps the application. A request that waited longer than `max_wait` seconds is refused with 503."""
+    """Adds the correlation id, the secure headers and the access log line."""
 
-    def __init__(self, app: ASGIApp, contract: Contract, max_wait: float) -> None:
+    def __init__(self, app: ASGIApp, contract: Contract) -> None:
         self._app = app
-        self._contract = contract
-        self._max_wait = max_wait
         self._access_log = AccessLog([*PAGES, *(operation.path for operation in contract.operations.values())])
         self._is_correlation_id = contract.validator("CorrelationId").is_valid
 
@@ -72,19 +77,49 @@ class Envelope:
 
         with structlog.contextvars.bound_contextvars(correlation_id=correlation_id):
             try:
-                self._require_room(state)
                 await self._app(scope, receive, send_with_headers)
-            except (Exception, asyncio.CancelledError) as raised:
-                if status:
-                    raise
-                error = error_response(raised)
-                state.reason, state.fault = str(error), first_fault(error)
-                body = self._contract.error_body(error, correlation_id)
-                await send_json(send_with_headers, error.status, body, error.headers)
-                if isinstance(raised, asyncio.CancelledError):
-                    raise
             finally:
                 self._access_log.write(scope, state, status, time.perf_counter() - started)
+
+
+class ErrorBody:
+    """Responds to exceptions. A request that waited longer than `max_wait` seconds is refused with 503.
+
+    An error response of the framework, such as that to an invalid `Range`, gets the one error body too.
+    """
+
+    def __init__(self, app: ASGIApp, contract: Contract, max_wait: float) -> None:
+        self._app = app
+        self._contract = contract
+        self._max_wait = max_wait
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        state = request_state(scope)
+        started = False
+
+        async def send_if_own(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                _require_error_body(message)
+                started = True
+            await send(message)
+
+        try:
+            self._require_room(state)
+            await self._app(scope, receive, send_if_own)
+        except (Exception, asyncio.CancelledError) as raised:
+            if started:
+                raise
+            error = error_response(raised)
+            state.reason, state.fault = str(error), first_fault(error)
+            body = self._contract.error_body(error, state.correlation_id)
+            await send_json(send, error.status, body, error.headers)
+            if isinstance(raised, asyncio.CancelledError):
+                raise
 
     def _require_room(self, state: RequestState) -> None:
         """Raise the error for which the connection was refused, or BusyError if the request waited too long."""
@@ -101,6 +136,13 @@ async def send_json(send: Send, status: int, body: Any, headers: Mapping[str, st
     raw = [(name.lower().encode(), value.encode()) for name, value in fields.items()]
     await send({"type": "http.response.start", "status": status, "headers": raw})
     await send({"type": "http.response.body", "body": content})
+
+
+def _require_error_body(start: Message) -> None:
+    """Raise HTTPException for the start of an error response that does not have the error body."""
+    if start["status"] >= 400 and JSON_BODY not in start["headers"]:  # noqa: PLR2004  # client and server errors
+        kept = {name: value for name, value in Headers(raw=start["headers"]).items() if name not in OF_BODY}
+        raise HTTPException(start["status"], headers=kept)
 
 
 def _normalise_content_type(scope: Scope, headers: Headers) -> None:

@@ -15,6 +15,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from contract.errors import BusyError, InvalidRequestError, OcmsError
 from ocms.settings import Settings
 from ocms.web.request_state import KEY, RequestState
+from ocms.web.strict_http import Fault, StrictConnection
 
 CHECK_INTERVAL = 1.0
 """Seconds between two checks of how long a connection has been waiting."""
@@ -39,6 +40,7 @@ REASONS = {
     "illegal chunk": "a chunk of the body is malformed",
     "malformed chunk": "a chunk of the body is malformed",
     "receive buffer too long": "the head of the request is too large",
+    **{fault.lower(): fault.value for fault in Fault},
 }
 """The reason in the access log, by the beginning of h11's text, whose rest can be bytes of the request."""
 
@@ -50,6 +52,7 @@ class Protocol(H11Protocol, asyncio.BufferedProtocol):
 
     def __init__(self, settings: Settings, **options: Any) -> None:
         super().__init__(**options)
+        self.conn = StrictConnection()
         self._settings = settings
         self._begun: float | None = None
         """When the incomplete request began, or the connection if nothing has arrived; None if there is neither."""
@@ -85,13 +88,13 @@ class Protocol(H11Protocol, asyncio.BufferedProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Process received bytes."""
-        now = time.monotonic()
+        now, was_idle = time.monotonic(), self.conn.their_state is h11.IDLE
         self._begun = self._begun or now
         self._expect_request(now)
         super().data_received(data)
         if self.conn.their_state not in _INCOMPLETE:
             self._begun = None
-        elif self.conn.their_state is h11.IDLE and not self.conn.trailing_data[0]:
+        elif self.conn.their_state is h11.IDLE and not was_idle and not self.conn.trailing_data[0]:
             self._become_idle()  # the rest of a body that got its response early
         if self._stopping and self._running:
             self.cycle.keep_alive = False

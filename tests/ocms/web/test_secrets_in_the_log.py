@@ -30,19 +30,20 @@ def first_line(text, rest=b"Host: x\r\n\r\n"):
     return text.encode() + b"\r\n" + rest
 
 
+INVALID_LINE = "a line end, a folded line or a character is invalid"
 MALFORMED = {
     "a blank before the colon": (head(f"X-API-Key : {SECRET}"), "a header line is malformed"),
     "no colon": (head(f"X-API-Key {SECRET}"), "a header line is malformed"),
-    "a key as a name": (head(f"{SECRET}\x00: x"), "a header line is malformed"),
-    "a NUL in the key": (head(f"X-API-Key: {SECRET}\x00"), "a header line is malformed"),
-    "a folded first line": (first_line("GET / HTTP/1.1", f" {SECRET}\r\n\r\n".encode()), "a header line is malformed"),
+    "a key as a name": (head(f"{SECRET}\x00: x"), INVALID_LINE),
+    "a NUL in the key": (head(f"X-API-Key: {SECRET}\x00"), INVALID_LINE),
+    "a folded first line": (first_line("GET / HTTP/1.1", f" {SECRET}\r\n\r\n".encode()), INVALID_LINE),
     "a blank in the query": (
         first_line(f"GET /v1/getPaymentStatus?key={SECRET} x HTTP/1.1"),
         "the request line is malformed",
     ),
     "no version": (first_line(f"GET /?key={SECRET}"), "the request line is malformed"),
     "another protocol": (f"{SECRET}\r\n\r\n".encode(), "the request line is malformed"),
-    "a NUL in the path": (first_line(f"GET /{SECRET}\x00 HTTP/1.1"), "the request line is malformed"),
+    "a NUL in the path": (first_line(f"GET /{SECRET}\x00 HTTP/1.1"), INVALID_LINE),
     "a malformed method": (first_line(f"G@T{SECRET} / HTTP/1.1"), "the request line is malformed"),
     "no Host": (
         first_line("GET / HTTP/1.1", f"X-API-Key: {SECRET}\r\n\r\n".encode()),
@@ -52,7 +53,7 @@ MALFORMED = {
     "a length": (head(f"Content-Length: {SECRET}"), "Content-Length is malformed"),
     "two lengths": (head("Content-Length: 1", f"Content-Length: {SECRET}"), None),
     "a transfer coding": (head(f"Transfer-Encoding: {SECRET}"), "the transfer coding is not supported"),
-    "a chunk": (head(CHUNKED) + f"zz{SECRET}\r\n".encode(), "a chunk of the body is malformed"),
+    "a chunk": (head(CHUNKED) + f"zz{SECRET}\r\n".encode(), "the line before the data of a chunk is invalid"),
     "a trailer": (head(CHUNKED) + f"0\r\nX-API-Key : {SECRET}\r\n\r\n".encode(), "a header line is malformed"),
     "a head that is too large": (head(f"X-API-Key: {SECRET}" + "x" * 200_000), "the head of the request is too large"),
 }
