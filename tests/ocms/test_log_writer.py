@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import httpx2
 import pytest
@@ -24,19 +24,15 @@ PIPE_BYTES = 64 * 1024
 
 @pytest.fixture
 def pipe():
-    """A pipe; returns its two ends."""
+    """A pipe; returns the end to read, and a log that writes to the other end."""
     reader, writer = os.pipe()
-    yield reader, writer
-    for end in (reader, writer):
-        try:
-            os.close(end)
-        except OSError:  # the test has closed it
-            continue
-
-
-def read_all(descriptor):
-    with open(descriptor, "rb", closefd=False) as stream:
-        return stream.read()
+    log = LogWriter(writer)
+    yield reader, log
+    with suppress(OSError):  # the test has closed it
+        os.close(reader)
+    log._patience = 10  # the thread must be done before another file gets the number of the descriptor
+    log.close()
+    os.close(writer)
 
 
 def python(code, **options):
@@ -148,8 +144,7 @@ def test_the_reason_of_a_failed_command_follows_the_lines_of_the_log(ocms, datab
 
 
 def test_lines_without_a_place_are_counted_and_the_count_is_written_when_the_log_is_read_again(pipe):
-    reader, writer = pipe
-    log = LogWriter(writer)
+    reader, log = pipe
     line = "x" * 4095 + "\n"
     lines = 2 * QUEUE_SIZE // len(line)
     for _ in range(lines):
@@ -166,8 +161,7 @@ def test_lines_without_a_place_are_counted_and_the_count_is_written_when_the_log
 
 
 def test_writing_never_waits_and_holds_a_bounded_amount(pipe):
-    _, writer = pipe
-    log = LogWriter(writer)
+    _, log = pipe
     begun = time.monotonic()
     for _ in range(100_000):
         log.write("x" * 400 + "\n")
@@ -176,8 +170,7 @@ def test_writing_never_waits_and_holds_a_bounded_amount(pipe):
 
 
 def test_the_end_of_a_process_waits_one_second_for_the_log_at_most(pipe):
-    _, writer = pipe
-    log = LogWriter(writer)
+    _, log = pipe
     log.write("x" * 2 * PIPE_BYTES)
     begun = time.monotonic()
     log.close()
@@ -222,8 +215,7 @@ signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def test_a_reader_that_is_gone_stops_nothing(pipe):
-    reader, writer = pipe
-    log = LogWriter(writer)
+    reader, log = pipe
     os.close(reader)
     for _ in range(10):
         log.write("x" * 1000 + "\n")
@@ -232,9 +224,8 @@ def test_a_reader_that_is_gone_stops_nothing(pipe):
 
 
 def test_a_stream_that_another_process_made_non_blocking_loses_nothing(pipe):
-    reader, writer = pipe
-    os.set_blocking(writer, False)
-    log = LogWriter(writer)
+    reader, log = pipe
+    os.set_blocking(log._descriptor, False)
     for number in range(1000):
         log.write(f"{number:0399}\n")
     taken = b""
