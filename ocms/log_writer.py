@@ -94,6 +94,8 @@ class LogWriter:
 
     def _write_chunk(self, chunk: str) -> None:
         """Write whole lines. Up to PIPE_BUF bytes stay in one piece if several processes share a pipe."""
+        if not chunk:
+            return
         written = self._write_all(chunk)
         with self._lock:
             self._size -= len(chunk)
