@@ -18,7 +18,7 @@ from ocms.keys import hash_key
 
 OURS = "this service"
 FACTORIES = {
-    OURS: "ocms.app:create_app_from_environment",
+    OURS: "benchmarks.ours:create_app",
     "FastAPI": "benchmarks.peers.fastapi_app:create_app",
     "connexion as documented": "benchmarks.peers.connexion_documented:create_app",
     "the limit": "benchmarks.peers.limit:create_app",

@@ -169,8 +169,7 @@ def connect(
         parsed = make_url(url)
         if "@" in f"{parsed.host}{parsed.database}" and parsed.host:  # otherwise a part of it would be shown
             raise OperatorError("OCMS_DATABASE_URL: write '@' in a user name or password as %40")
-        dialect = parsed.get_backend_name()
-        if dialect == "mssql" and parsed.get_driver_name() == "pyodbc":
+        if parsed.get_backend_name() == "mssql" and parsed.get_driver_name() == "pyodbc":
             return Database(
                 sql_server_engine(parsed, connect_timeout=connect_timeout, statement_timeout=statement_timeout)
             )
@@ -180,8 +179,10 @@ def connect(
         ) from None  # the text of the cause may have a part of the password
     except ImportError as error:
         raise OperatorError(f"the system's ODBC library is missing, install unixodbc: {error}") from error
-    if dialect != "sqlite":
-        raise OperatorError(f"OCMS_DATABASE_URL: {dialect} is not supported, only sqlite and mssql+pyodbc")
+    if parsed.drivername not in ("sqlite", "sqlite+pysqlite"):
+        raise OperatorError(f"OCMS_DATABASE_URL: {parsed.drivername} is not supported, only sqlite and mssql+pyodbc")
+    if "?" in url:
+        raise OperatorError("OCMS_DATABASE_URL: options after '?' have no effect on SQLite: remove them")
     path = sqlite_path(url)
     if path is None or str(path).startswith((":memory:", "file:")):  # a database in memory belongs to one process
         raise OperatorError("OCMS_DATABASE_URL must name a file, such as sqlite:///var/ocms.db")
@@ -190,7 +191,7 @@ def connect(
 
 def sqlite_path(url: str) -> Path | None:
     """Return the file of an SQLite URL; None for another URL."""
-    match = re.fullmatch(r"sqlite(?:\+\w+)?:///([^?]+)(?:\?.*)?", url)
+    match = re.fullmatch(r"sqlite(?:\+pysqlite)?:///(.+)", url)
     return Path(match.group(1)) if match else None
 
 

@@ -2,6 +2,7 @@
 
 import ssl
 
+from domain.clock import utc_now
 from domain.errors import OperatorError
 from jobs.environment import public_authorities, reason_of
 
@@ -13,8 +14,6 @@ def tls_context(
 
     The files are in PEM form. Raises OperatorError, which names the setting, if one of them cannot be used.
     """
-    if key_file and not cert_file:
-        raise OperatorError("OCMS_CAS_CLIENT_KEY_FILE has no effect without OCMS_CAS_CLIENT_CERT_FILE: set both")
     if ca_file:
         try:
             context = ssl.create_default_context(cafile=ca_file)
@@ -23,13 +22,10 @@ def tls_context(
     else:
         context = public_authorities(trust_environment=trust_environment)
     if cert_file:
-        try:
-            context.load_cert_chain(cert_file, key_file or None, key_password)
-        except OSError as error:
-            raise OperatorError(
-                "OCMS_CAS_CLIENT_CERT_FILE, OCMS_CAS_CLIENT_KEY_FILE, OCMS_CAS_CLIENT_KEY_PASSWORD: "
-                f"{cert_file} cannot be used: {reason_of(error)}"
-            ) from error
+        # importing cryptography takes 0.1 s
+        from jobs.key_pair import KeyPair  # noqa: PLC0415
+
+        KeyPair("OCMS_CAS_CLIENT", cert_file, key_file, key_password).load_into(context, utc_now)
     return context
 
 

@@ -3,40 +3,45 @@
 import os
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
 
 from db import migration
 from db.dayend import set_dayend_flag
+from db.demo_database import open_demo_file
 from db.sample_data import has_notices, seed_notices, seed_vehicles
 from domain.clock import utc_now
 from domain.errors import OperatorError
 from domain.rules import dayend_date
 from jobs.refresh_vip_vehicles import NAME
+from ocms.app import create_service
+from ocms.children import end_with_parent
 from ocms.database import open_database
-from ocms.keys import ApiKey, hash_key
+from ocms.keys import DEMO_KEYS, ApiKey, hash_key
 from ocms.logs import configure_logging
-from ocms.mock_cas.app import DEMO_KEY as CAS_KEY
 from ocms.mock_cas.server import control_port_for
 from ocms.mock_cas.vehicles import DEFAULT_COUNT, vehicles
 from ocms.settings import Settings, load_settings
-from ocms.web.server import require_free
+from ocms.web.server import require_free, serve
 
-KEYS = {"CAS": "demo-cas-key", "PLUS": "demo-plus-key"}
-"""The keys of the callers. They work in the demo only."""
+KEYS = {caller: DEMO_KEYS[caller] for caller in ("CAS", "PLUS")}
+"""The keys of the callers. They work in the demo only: `ocms serve` refuses them."""
 NOTICES = 1000
 START_SECONDS = 30
 STOP_SECONDS = 4
 """How long the processes may take to stop before they are killed."""
 
 
-def run_demo(port: int | None, cas_port: int | None) -> None:
-    """Run the demo until SIGINT or SIGTERM. Raises OperatorError if one of its processes ends by itself."""
+def run_demo(port: int | None, cas_port: int | None, main: Callable[[], None]) -> None:
+    """Run the demo until SIGINT or SIGTERM. `main` runs a command of `sys.argv`.
+
+    Raises OperatorError if a process of the demo ends by itself, or if the demo did not create the database.
+    """
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -49,7 +54,8 @@ def run_demo(port: int | None, cas_port: int | None) -> None:
     os.environ |= {
         "OCMS_API_KEYS": ",".join(str(ApiKey(caller, hash_key(key))) for caller, key in KEYS.items()),
         "OCMS_CAS_URL": f"http://127.0.0.1:{cas_port}",
-        "OCMS_CAS_API_KEY": CAS_KEY,
+        "OCMS_CAS_API_KEY": DEMO_KEYS["OCMS"],
+        "OCMS_TRUST_ENVIRONMENT": "false",  # a proxy does not reach the mock CAS on this machine
     }
     os.environ.setdefault("OCMS_LOG_FORMAT", "console")  # the demo is read by a person at a terminal
     settings = load_settings()
@@ -57,16 +63,16 @@ def run_demo(port: int | None, cas_port: int | None) -> None:
     _prepare(settings)
     control_port = control_port_for(cas_port, taken=port)
     with _processes() as processes:
-        _start(processes, f"serve --port {port}")
-        _start(processes, f"mock-cas --port {cas_port} --control-port {control_port}")
+        _start(processes, "serve", _serve, port)
+        _start(processes, "mock-cas", _run, main, f"mock-cas --port {cas_port} --control-port {control_port}")
         for wanted in (cas_port, port):
             _wait_for(wanted, processes, stop)
-        refresh = _start(processes, f"jobs run {NAME}")
-        while refresh.poll() is None and not stop.wait(0.1):
+        refresh = _start(processes, "jobs run", _run, main, f"jobs run {NAME}")
+        while refresh.is_alive() and not stop.wait(0.1):
             pass
         if not stop.is_set():
             processes.remove(refresh)
-            _start(processes, "jobs loop")
+            _start(processes, "jobs loop", _run, main, "jobs loop")
             _print_addresses(port, cas_port, control_port)
         while not stop.wait(0.2):
             _require_alive(processes)
@@ -76,6 +82,7 @@ def _prepare(settings: Settings) -> None:
     database = open_database(settings)
     if database.path is None:
         raise OperatorError("the demo migrates and fills its database: set OCMS_DATABASE_URL to an SQLite file")
+    open_demo_file(database.path)
     migration.upgrade(database)
     with database.writing() as conn:
         if not has_notices(conn):
@@ -85,18 +92,33 @@ def _prepare(settings: Settings) -> None:
     database.close()
 
 
-Processes = list["subprocess.Popen[bytes]"]
+def _serve(port: int) -> None:
+    """Serve the API as `ocms serve` does, but with the demo's keys. Only a call from Python can do that."""
+    try:
+        serve(create_service(load_settings()), create_service, "127.0.0.1", port)
+    except OperatorError as error:
+        sys.exit(f"ocms: {error}")
 
 
-def _start(processes: Processes, command: str) -> "subprocess.Popen[bytes]":
+def _run(main: Callable[[], None], command: str) -> None:
+    end_with_parent()
+    sys.argv = ["ocms", *command.split()]
+    main()
+
+
+Processes = list[BaseProcess]
+
+
+def _start(processes: Processes, name: str, target: Callable[..., None], *arguments: object) -> BaseProcess:
+    process = get_context("spawn").Process(target=target, name=name, args=arguments)
     # Ctrl-C reaches every process. One that is still starting would print a traceback; SIGTERM ends it silently.
-    processes.append(
-        subprocess.Popen(  # noqa: S603  # a command of this package
-            [sys.executable, "-m", "ocms", *command.split()],
-            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_IGN),  # noqa: PLW1509  # there is one thread
-        )
-    )
-    return processes[-1]
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # a child inherits this
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    processes.append(process)
+    return process
 
 
 @contextmanager
@@ -110,11 +132,10 @@ def _processes() -> Iterator[Processes]:
             process.terminate()
         deadline = time.monotonic() + STOP_SECONDS
         for process in processes:
-            try:
-                process.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
+            process.join(max(0.0, deadline - time.monotonic()))
+            if process.is_alive():
                 process.kill()
-                process.wait()
+                process.join()
 
 
 def _wait_for(port: int, processes: Processes, stop: threading.Event) -> None:
@@ -123,14 +144,14 @@ def _wait_for(port: int, processes: Processes, stop: threading.Event) -> None:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0 or stop.wait(0.1):
                 return
-    raise OperatorError(f"nothing responses on port {port} after {START_SECONDS} seconds; the log above says why")
+    raise OperatorError(f"nothing responds on port {port} after {START_SECONDS} seconds; the log above says why")
 
 
 def _require_alive(processes: Processes) -> None:
     for process in processes:
-        if process.poll() is not None:
-            command = " ".join(map(str, process.args[2:]))  # type: ignore[index]  # `_start` passes a list
-            raise OperatorError(f"'{command}' has stopped with exit code {process.returncode}; the log above says why")
+        if not process.is_alive():
+            name, code = process.name, process.exitcode
+            raise OperatorError(f"'{name}' has stopped with exit code {code}; the log above says why")
 
 
 def _print_addresses(port: int, cas_port: int, control_port: int) -> None:

@@ -4,12 +4,13 @@ import hmac
 import re
 import secrets
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from hashlib import sha256
 from typing import Self
 
 from domain.clock import business_date, utc_now
+from domain.errors import OperatorError
 
 KEY_BYTES = 32
 """Random bytes of a key. With 256 random bits a plain SHA-256 cannot be reversed by guessing."""
@@ -19,6 +20,8 @@ EXPIRES_SOON = timedelta(days=30)
 """A key is reported this long before its last day."""
 SHOWN = 8
 """The number of digits of a hash that identify a key in logs and tables."""
+DEMO_KEYS = {"CAS": "demo-cas-key", "PLUS": "demo-plus-key", "OCMS": "demo-ocms-key"}
+"""The keys of the demo, by the caller who uses them. They are published, so they protect nothing."""
 
 
 def hash_key(key: str) -> str:
@@ -56,6 +59,14 @@ class ApiKey:
         """Return whether the last day of the key is near or over."""
         return self.expires is not None and self.expires < today + EXPIRES_SOON
 
+    def is_published(self) -> bool:
+        """Return whether everybody knows the key: it is one of the demo, or empty."""
+        return self.hash in map(hash_key, ["", *DEMO_KEYS.values()])
+
+    def shown(self) -> str:
+        """Return the entry with the digits of the hash that identify the key, for the log."""
+        return str(replace(self, hash=self.hash[:SHOWN]))
+
     def __str__(self) -> str:
         return f"{self.caller}:{self.hash}" + (f":{self.expires}" if self.expires else "")
 
@@ -86,3 +97,13 @@ class KeyRing:
     def is_expired(self, key: ApiKey) -> bool:
         """Return whether the last day of a key is over."""
         return key.is_expired(business_date(self._now()))
+
+
+def require_secret(keys: Iterable[ApiKey]) -> None:
+    """Raise OperatorError if one of the keys is published."""
+    for key in keys:
+        if key.is_published():
+            raise OperatorError(
+                f"OCMS_API_KEYS has a key of {key.caller} that everybody knows, from the demo or an empty one: "
+                f"make a key with 'ocms keys create {key.caller}'"
+            )

@@ -11,6 +11,7 @@ from contract.document import Contract
 from db.engine import Database
 from db.job_runs import Changes
 from domain.clock import utc_now
+from domain.errors import OperatorError
 from jobs.alerts import send_alert
 from jobs.cas_client import CasClient, CasOptions
 from jobs.cas_tls import tls_context
@@ -60,7 +61,10 @@ def schedule_of(settings: Settings) -> list[Daily]:
 
 
 def cas_client(settings: Settings) -> CasClient:
-    """Return the client of CAS. Raises OperatorError if a certificate, a key or a proxy cannot be used."""
+    """Return the client of CAS.
+
+    Raises OperatorError if there is no API key, or if a certificate or a proxy cannot be used.
+    """
     if settings.trust_environment:
         require_usable_proxies()
     options = CasOptions(
@@ -81,4 +85,6 @@ def cas_client(settings: Settings) -> CasClient:
             trust_environment=settings.trust_environment,
         ),
     )
+    if not settings.cas_api_key.get_secret_value():
+        raise OperatorError("OCMS_CAS_API_KEY is not set: set it to the key that CAS issued to OCMS")
     return CasClient(Contract.load("cas"), options)

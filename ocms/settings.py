@@ -6,11 +6,20 @@ Each setting is described here only. `make settings` writes these descriptions i
 import re
 from datetime import time
 from ipaddress import ip_network
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 import pytz
-from pydantic import AfterValidator, BeforeValidator, Field, HttpUrl, SecretStr, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    HttpUrl,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -27,6 +36,21 @@ from ocms.keys import ApiKey
 
 LAST_PORT = 65535
 
+_NEEDS = {
+    "tls_key_file": "tls_cert_file",
+    "tls_key_password": "tls_cert_file",
+    "cas_client_key_file": "cas_client_cert_file",
+    "cas_client_key_password": "cas_client_cert_file",
+    "token_issuer": "token_keys",
+    "token_audience": "token_keys",
+    "token_claim": "token_keys",
+    "token_callers": "token_keys",
+    "token_max_lifetime": "token_keys",
+}
+"""Settings that have no effect without another one."""
+_NEEDED_FOR_TOKENS = ("token_issuer", "token_audience", "token_callers")
+_NEEDS_HTTPS = ("cas_ca_file", "cas_client_cert_file")
+"""Settings that have no effect unless the address of CAS begins with https."""
 _URL = TypeAdapter(HttpUrl)  # brings an address into the form that browsers use
 
 
@@ -48,7 +72,12 @@ def _window(value: Any) -> Any:
 
 
 def _keys(value: Any) -> Any:
-    return [ApiKey.parse(part) for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    keys = [ApiKey.parse(part) for part in value.split(",") if part.strip()]
+    if len({key.hash for key in keys}) < len(keys):
+        raise ValueError("has the same hash twice: each key belongs to one caller and has one last day")
+    return keys
 
 
 def _zone(name: str) -> str:
@@ -171,6 +200,8 @@ class Settings(BaseSettings):
     """Claim that names the caller."""
     token_callers: Annotated[dict[str, str], NoDecode, BeforeValidator(_token_callers)] = {}
     """Value of that claim for each caller: `CALLER:CLAIM`, separated by commas."""
+    token_max_lifetime: Annotated[int, Field(ge=1)] = 7200
+    """Longest accepted lifetime of a token, from `iat` to `exp`, in seconds."""
     max_connections: Annotated[int, Field(ge=1)] = 2000
     """Maximum number of connections to a worker. A further one gets a 503."""
     max_requests: Annotated[int, Field(ge=1, le=CONNECTIONS)] = CONNECTIONS
@@ -183,10 +214,12 @@ class Settings(BaseSettings):
     """Maximum size of all request bodies that a worker holds at a time, in bytes. A further one gets a 503."""
     caller_share: Annotated[float, Field(gt=0, le=1)] = 0.75
     """Largest share of these requests, waiting requests and bytes that one caller may take."""
-    request_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60.0
-    """Time limit for serving a request, in seconds. Then it gets a 503."""
+    request_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 50.0
+    """Time limit for serving a request, in seconds. Then it gets a 503. The gateway's time limit must be longer."""
     body_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0
     """Time limit for sending a request, and for a pause in reading a response, in seconds."""
+    keep_alive: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 75.0
+    """How long an idle connection stays open, in seconds. The gateway must close its idle connections earlier."""
     tls_cert_file: str | None = None
     """Certificate chain of the API, in PEM form. If not set, the API uses plain HTTP."""
     tls_key_file: str | None = None
@@ -251,6 +284,30 @@ class Settings(BaseSettings):
         """Replace the library's readers, which skip an unknown variable and a line of `.env` that is not a setting."""
         return init_settings, InitSettingsSource(settings_cls, dict(read_variables(settings_cls.model_fields)))
 
+    @model_validator(mode="after")
+    def _require_effect(self) -> Self:
+        """Refuse a setting that has no effect, and half a group of settings: the operator relies on what is missing."""
+        for name, needed in _NEEDS.items():
+            if self._is_set(name) and not self._is_set(needed):
+                raise ValueError(f"{variable(name)} has no effect without {variable(needed)}: set both or neither")
+        for name in _NEEDED_FOR_TOKENS:
+            if self.token_keys and not self._is_set(name):
+                raise ValueError(f"{variable(name)} is missing: set it, since OCMS_TOKEN_KEYS is set")
+        for name in _NEEDS_HTTPS:
+            if self._is_set(name) and not self.cas_url.startswith("https://"):
+                raise ValueError(f"{variable(name)} has no effect without TLS: OCMS_CAS_URL must begin with https://")
+        return self
+
+    def _is_set(self, name: str) -> bool:
+        value = getattr(self, name)
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        return bool(text) and value != type(self).model_fields[name].default
+
+
+def variable(name: str) -> str:
+    """Return the name of the environment variable of a setting."""
+    return f"{PREFIX}{name}".upper()
+
 
 def load_settings(**overrides: Any) -> Settings:
     """Read the settings. Raises OperatorError, in one line that names the variable, if one is invalid or unknown."""
@@ -260,9 +317,10 @@ def load_settings(**overrides: Any) -> Settings:
         return Settings(**overrides)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        name = f"{PREFIX}{first['loc'][0]}".upper()
         text = first["msg"].removeprefix("Value error, ").replace("Input should be", "must be", 1)
-        raise OperatorError(f"{name} {text}") from None
+        if first["loc"]:  # otherwise the settings do not fit together, and the text names them
+            text = f"{variable(str(first['loc'][0]))} {text}"
+        raise OperatorError(text) from None
 
 
 DEFAULTS = Settings.model_construct()

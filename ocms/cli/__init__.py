@@ -39,7 +39,7 @@ def demo(port: Port = None, cas_port: CasPort = None) -> None:
     """Run the API, a mock CAS and the schedule loop on this machine, with sample data."""
     from ocms.demo import run_demo
 
-    run_demo(port, cas_port)
+    run_demo(port, cas_port, main)
 
 
 @app.command()
@@ -48,16 +48,19 @@ def serve(
     port: Port = None,
     workers: Annotated[int, typer.Option(min=1, help="The number of processes that serve calls.")] = 1,
 ) -> None:
-    """Serve the API."""
-    from ocms.app import FACTORY, create_app_from_environment
+    """Serve the API until SIGINT or SIGTERM. SIGHUP reloads keys and certificates."""
+    from ocms.app import create_service
     from ocms.database import require_migrated
+    from ocms.keys import require_secret
     from ocms.settings import load_settings
-    from ocms.web.server import serve
+    from ocms.web.server import hold_reload, serve
 
+    hold_reload()
     settings = load_settings()
-    app = create_app_from_environment()  # with several workers too, so that an error is reported before they start
+    require_secret(settings.api_keys)
+    service = create_service(settings)  # with several workers too, so that an error is reported before they start
     require_migrated(settings)
-    serve(app if workers == 1 else FACTORY, host, port or settings.port, workers, settings)
+    serve(service, create_service, host, port or settings.port, workers)
 
 
 @app.command()

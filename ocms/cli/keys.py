@@ -50,9 +50,11 @@ def list_() -> None:
     table = Table("caller", "hash", "last day", "state")
     for key in keys:
         state = "expired" if key.is_expired(today) else "expires soon" if key.expires_soon(today) else "valid"
+        if key.is_published():
+            state = "known to all"
         table.add_row(key.caller, key.hash[:SHOWN], str(key.expires or "never"), state)
     show_table(table)
-    usable = {key.caller for key in keys if not key.is_expired(today)}
+    usable = {key.caller for key in keys if not key.is_expired(today) and not key.is_published()}
     if missing := sorted(Contract.load("ocms").callers() - usable):
         typer.echo(f"No valid key: {', '.join(missing)}.")
         raise typer.Exit(1)

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from contract.call import Call, Response
 from contract.document import Contract
 from contract.errors import ServerError
-from ocms.keys import ApiKey, KeyRing, hash_key
+from ocms.keys import DEMO_KEYS, ApiKey, KeyRing, hash_key
 from ocms.mock_cas.faults import Fault
 from ocms.mock_cas.vehicles import DEFAULT_COUNT, vehicles
 from ocms.settings import DEFAULTS
@@ -19,7 +19,7 @@ from ocms.web.contract_app import contract_app
 from ocms.web.envelope import Envelope, ErrorBody
 from ocms.web.security import Credentials
 
-DEMO_KEY = "demo-ocms-key"
+DEMO_KEY = DEMO_KEYS["OCMS"]
 """The default key of OCMS at the mock."""
 SLOW_SECONDS = 60.0
 """The delay of the fault `slow`, longer than the time-out of the client."""

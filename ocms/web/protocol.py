@@ -73,7 +73,7 @@ class Protocol(H11Protocol, asyncio.BufferedProtocol):
         self.data_received(bytes(self._buffer[:nbytes]))
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn does
-        """Accept the connection. The caller must send a request within `body_timeout`."""
+        """Accept the connection. It may stay idle for `keep_alive`, since gateways open connections in advance."""
         super().connection_made(transport)
         self._begun = time.monotonic()
         self._check_timer = self.loop.call_later(CHECK_INTERVAL, self._check)
@@ -190,15 +190,16 @@ class Protocol(H11Protocol, asyncio.BufferedProtocol):
         """Close the connection if its caller has stopped sending a request or reading a response."""
         self._check_timer = self.loop.call_later(CHECK_INTERVAL, self._check)
         now, limit = time.monotonic(), self._settings.body_timeout
+        is_silent = self.conn.their_state is h11.IDLE and not self.conn.trailing_data[0]  # nothing has arrived yet
         unread = self.transport.get_write_buffer_size()
         if unread != self._unread[0]:
             self._unread = (unread, now)
         if unread and now - self._unread[1] > limit:
             self.transport.abort()
-        elif self._begun is None or now - self._begun <= limit:
+        elif self._begun is None or now - self._begun <= (self._settings.keep_alive if is_silent else limit):
             return
-        elif self.conn.their_state is h11.IDLE and not self.conn.trailing_data[0]:
-            self.transport.abort()  # no byte of a request has arrived, so there is nothing to respond to
+        elif is_silent:
+            self.transport.abort()  # there is nothing to respond to
         else:
             self._refuse(InvalidRequestError("the request did not arrive in time", status=TIMEOUT))
 

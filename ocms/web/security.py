@@ -25,7 +25,7 @@ Schema = dict[str, Any]
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Credentials:
     """The keys of the callers, and the verifier of their tokens; None if tokens are not accepted."""
 
@@ -35,6 +35,10 @@ class Credentials:
     def handlers(self) -> dict[str, Callable[[], Any]]:
         """Return the handler of each type of security scheme, in connexion's form."""
         return {"apiKey": lambda: CallerKeyHandler(self), "bearer": lambda: CallerTokenHandler(self)}
+
+    def replace(self, new: "Credentials") -> None:
+        """Take over the keys and the verifier of other credentials, for all later calls."""
+        self.keys, self.tokens = new.keys, new.tokens
 
     def token_in(self, request: ConnexionRequest) -> str | None:
         """Return the bearer token of a request; None if it has none, or if tokens are not accepted.

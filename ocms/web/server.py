@@ -1,15 +1,18 @@
 """Running an ASGI application on uvicorn."""
 
+import asyncio
 import errno
+import os
 import resource
 import signal
 import socket
-import ssl
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
+from ipaddress import ip_address
+from multiprocessing import parent_process
 from typing import Any
 
 import structlog
@@ -18,8 +21,10 @@ from starlette.types import ASGIApp
 from uvicorn.supervisors import Multiprocess
 
 from domain.errors import OperatorError
+from ocms.children import end_with_parent
 from ocms.settings import DEFAULTS, Settings
 from ocms.web.protocol import Protocol
+from ocms.web.service import Service
 
 _log = structlog.get_logger(__name__)
 
@@ -31,22 +36,81 @@ OTHER_FILES = 200 + BACKLOG
 """Open files of a worker that are not callers' connections: database, log, loop, connections being refused."""
 
 
-def serve(app: ASGIApp | str, host: str, port: int, workers: int = 1, settings: Settings = DEFAULTS) -> None:
-    """Serve an application until SIGINT or SIGTERM. For several workers, `app` is the path of its factory.
+def serve(
+    app: ASGIApp,
+    create: Callable[[Settings], ASGIApp],
+    host: str,
+    port: int,
+    workers: int = 1,
+) -> None:
+    """Serve an application until SIGINT or SIGTERM; SIGHUP reloads it. `create` creates it in each of several workers.
 
-    Raises OperatorError if the address or the certificate cannot be used.
+    Raises OperatorError if the address cannot be used.
     """
-    tls = tls_options(settings)
+    settings = app.settings if isinstance(app, Service) else DEFAULTS
     _allow_files(settings.max_connections + OTHER_FILES)
     listener = listen(host, port)
-    _log.info("serving", host=host, port=port, workers=workers, tls=bool(tls))
-    config = server_config(app, workers, settings, factory=isinstance(app, str), **tls)
+    _log.info("serving", host=host, port=port, workers=workers, tls=bool(settings.tls_cert_file))
     if workers > 1:
-        Multiprocess(config, sockets=[listener]).run()
+        config = server_config(partial(create, settings), workers, settings, factory=True)
+        Workers(config, [listener], app, create).run()
     else:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn shuts down, then raises the signal again
         with suppress(KeyboardInterrupt):
-            uvicorn.Server(config).run(sockets=[listener])
+            uvicorn.Server(server_config(app, 1, settings)).run(sockets=[listener])
+
+
+class Workers(Multiprocess):
+    """Several processes that serve."""
+
+    def __init__(
+        self, config: "Config", sockets: list[socket.socket], app: ASGIApp, create: Callable[[Settings], ASGIApp]
+    ) -> None:
+        super().__init__(config, sockets)
+        self._app = app
+        self._create = create
+        release_reload()
+
+    def handle_hup(self) -> None:
+        """Reload the application here, which logs the changes and shows that they are valid; then in each worker.
+
+        A worker that is still starting ends by the signal, and is started again with the new settings.
+        """
+        if isinstance(self._app, Service) and self._app.reload():
+            self.config.app = partial(self._create, self._app.settings)
+            for process in self.processes:
+                if process.pid and process.process.is_alive():
+                    os.kill(process.pid, signal.SIGHUP)
+
+
+class Config(uvicorn.Config):
+    """uvicorn's configuration, with the TLS context of our application and its reload."""
+
+    def load(self) -> None:
+        """Load the application in the process that serves it; uvicorn calls this in the event loop."""
+        end_with_parent()
+        try:
+            super().load()
+        except OperatorError as error:  # a worker that is started later may find other files than the first ones
+            _log.error("worker_not_started", error=str(error))
+            sys.exit(1)
+        service = self.loaded_app
+        if isinstance(service, Service):
+            self.ssl = service.tls or self.ssl
+            if threading.current_thread() is threading.main_thread():
+                reload = partial(service.reload, quiet=parent_process() is not None)
+                asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
+                release_reload()
+
+
+def hold_reload() -> None:
+    """Keep SIGHUP pending until the application can be reloaded; otherwise the signal would end the process."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+
+
+def release_reload() -> None:
+    """Deliver a SIGHUP that is pending."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
 
 
 @contextmanager
@@ -62,12 +126,12 @@ def serving(app: ASGIApp, listener: socket.socket, settings: Settings = DEFAULTS
         thread.join()
 
 
-def server_config(app: ASGIApp | str, workers: int, settings: Settings, **options: Any) -> uvicorn.Config:
+def server_config(app: ASGIApp | Callable[[], ASGIApp], workers: int, settings: Settings, **options: Any) -> Config:
     """Return uvicorn's configuration for our applications: our own logs, no server header, no web sockets.
 
     One worker: asyncio, which accepts the whole backlog. Several: uvloop, otherwise the first takes all.
     """
-    return uvicorn.Config(
+    return Config(
         app,
         interface="asgi3",
         loop="asyncio" if workers == 1 else "uvloop",
@@ -79,35 +143,10 @@ def server_config(app: ASGIApp | str, workers: int, settings: Settings, **option
         server_header=False,
         ws="none",
         backlog=BACKLOG,
+        timeout_keep_alive=settings.keep_alive,  # type: ignore[arg-type]  # it accepts fractions of a second
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         **options,
     )
-
-
-def tls_options(settings: Settings) -> dict[str, Any]:
-    """Return uvicorn's options for TLS; none without a certificate. Raises OperatorError if it cannot be used."""
-    if not settings.tls_cert_file:
-        return {}
-    password = settings.tls_key_password.get_secret_value()
-    try:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(settings.tls_cert_file, settings.tls_key_file, password)
-    except (OSError, ValueError) as error:  # TLS errors are subclasses of these
-        reason = getattr(error, "strerror", None) or error
-        raise OperatorError(f"OCMS_TLS_CERT_FILE and OCMS_TLS_KEY_FILE cannot be used: {reason}") from None
-    return {
-        "ssl_certfile": settings.tls_cert_file,
-        "ssl_keyfile": settings.tls_key_file,
-        "ssl_keyfile_password": password,
-        "ssl_context_factory": _tls_context,
-    }
-
-
-def _tls_context(config: uvicorn.Config, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
-    del config
-    context = default()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
 
 
 def _allow_files(wanted: int) -> None:
@@ -134,10 +173,26 @@ def listen(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        _require_explicit(host, listener.getsockname()[0])
         listener.listen(BACKLOG)
+    except (UnicodeError, TypeError):  # which of the two depends on the bytes
+        listener.close()
+        raise OperatorError(f"--host {host!r} is not an address") from None
+    except OperatorError:
+        listener.close()
+        raise
     except OSError as error:
         listener.close()
         advice = "; choose another port" if error.errno in (errno.EADDRINUSE, errno.EACCES) else ""
         raise OperatorError(f"cannot listen on {host}:{port}: {error.strerror}{advice}") from error
     listener.set_inheritable(True)
     return listener
+
+
+def _require_explicit(host: str, bound: str) -> None:
+    """Raise OperatorError if an address such as '' or '0' would listen on every interface without saying so."""
+    if ip_address(bound).is_unspecified:
+        try:
+            ip_address(host)
+        except ValueError:
+            raise OperatorError(f"--host {host!r} is not an address; 0.0.0.0 is every IPv4 interface") from None

@@ -1,9 +1,11 @@
 """Bearer tokens that a gateway forwards: JWTs, verified with the public keys that their issuer publishes."""
 
 import ssl
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import anyio
 import httpx2
@@ -121,7 +123,7 @@ class TokenVerifier:
     def __init__(self, settings: Settings, now: Callable[[], datetime]) -> None:
         self._keys = PublishedKeys(settings.token_keys, now, trust_environment=settings.trust_environment)
         self._issuer, self._audience = settings.token_issuer, settings.token_audience
-        self._claim = settings.token_claim
+        self._claim, self._max_lifetime = settings.token_claim, settings.token_max_lifetime
         self._callers = {claimed: caller for caller, claimed in settings.token_callers.items()}
 
     async def caller_of(self, token: str) -> str:
@@ -137,6 +139,7 @@ class TokenVerifier:
                 leeway=LEEWAY,
                 options={"require": ["exp", "iss", "aud", self._claim]},
             )
+            self._require_short_life(claims)
             claimed = claims[self._claim]
         except (jwt.PyJWTError, ValueError) as error:
             # The texts of these two classes can have bytes of the token.
@@ -148,16 +151,22 @@ class TokenVerifier:
             raise UnauthorizedError
         return self._callers[claimed]
 
+    def _require_short_life(self, claims: dict[str, Any]) -> None:
+        """Raise jwt.InvalidTokenError if a token lives too long. PyJWT has checked that its times are numbers.
+
+        A token without `iat` may have been issued at any time, so the rest of its life counts.
+        """
+        lifetime = int(claims["exp"]) - int(claims.get("iat", time.time()))
+        if lifetime > self._max_lifetime:
+            raise jwt.InvalidTokenError(f"it lives for {lifetime} s, longer than OCMS_TOKEN_MAX_LIFETIME")
+
 
 def create_verifier(settings: Settings, now: Callable[[], datetime]) -> TokenVerifier:
     """Return the verifier of tokens.
 
-    Raises OperatorError if a setting is missing, or if a file has no keys. Keys at a web address are read when the
-    first token needs them, so an issuer that cannot be reached does not prevent the start.
+    Raises OperatorError if a file has no keys. Keys at a web address are read when the first token needs them, so an
+    issuer that cannot be reached does not prevent the start.
     """
-    for name in ("token_issuer", "token_audience", "token_callers"):
-        if not getattr(settings, name):
-            raise OperatorError(f"OCMS_{name.upper()} is empty: set it, since OCMS_TOKEN_KEYS is set")
     if "://" not in settings.token_keys:
         keys = PublishedKeys(settings.token_keys, now)
         keys.read()

@@ -1,6 +1,7 @@
 """Units of work, connection options, the translation of driver errors, and isolated writing."""
 
 import os
+import re
 import threading
 from datetime import date, datetime
 
@@ -209,3 +210,26 @@ def test_a_date_without_a_time_is_midnight_in_singapore(database):
         )
         found, _ = list_payment_statuses(conn, ["N1"])
     assert found["N1"]["last_processing_date"] == datetime(2026, 6, 30, tzinfo=SINGAPORE)
+
+
+@pytest.mark.parametrize(
+    ("url", "text"),
+    [
+        ("sqlite:///{}?mode=ro", "options after '?' have no effect on SQLite"),
+        ("sqlite:///file:{}?mode=ro&uri=true", "options after '?' have no effect on SQLite"),
+        ("sqlite:///{}?uri=true", "options after '?' have no effect on SQLite"),
+        ("sqlite:///{}?immutable", "options after '?' have no effect on SQLite"),
+        ("sqlite:///{}?", "options after '?' have no effect on SQLite"),
+        ("sqlite+pysqlcipher:///{}", "is not supported, only sqlite and mssql"),
+        ("sqlite+aiosqlite:///{}", "is not supported, only sqlite and mssql"),
+        ("sqlite://:password@/{}", "must name a file"),
+        ("", "must be an SQLAlchemy URL"),
+    ],
+)
+def test_a_database_url_with_a_part_that_has_no_effect_is_refused_and_nothing_is_written(tmp_path, url, text):
+    file = tmp_path / "x.db"
+    migration.upgrade(connect(f"sqlite:///{file}"))
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(OperatorError, match=re.escape(text)):
+        connect(url.format(file))
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before

@@ -154,7 +154,7 @@ def test_authorities_that_only_a_proxy_over_tls_needs_are_checked_as_well(
 ):
     trustme.CA().cert_pem.write_to_path(tmp_path / "ca.pem")
     monkeypatch.setenv("SSL_CERT_FILE", "none.pem")
-    settings = make_settings(cas_ca_file="ca.pem")
+    settings = make_settings(cas_url="https://cas.test", cas_ca_file="ca.pem")
     cas_client(settings)
     monkeypatch.setenv("HTTPS_PROXY", "https://proxy.test:3128")
     with pytest.raises(OperatorError, match=r"^SSL_CERT_FILE: none\.pem cannot be used: No such file or directory"):

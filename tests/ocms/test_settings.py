@@ -54,6 +54,68 @@ def test_an_invalid_value_is_reported_in_one_line_that_names_it(monkeypatch, nam
     assert "s3cret" not in str(raised.value)
 
 
+TOKENS = {
+    "OCMS_TOKEN_KEYS": "jwks.json",
+    "OCMS_TOKEN_ISSUER": "https://issuer.test/",
+    "OCMS_TOKEN_AUDIENCE": "api://ocms",
+    "OCMS_TOKEN_CALLERS": "CAS:client-1",
+}
+HTTPS = {"OCMS_CAS_URL": "https://cas.test"}
+SAME = "a" * 64
+
+
+@pytest.mark.parametrize(
+    ("variables", "text"),
+    [
+        ({"OCMS_TLS_KEY_FILE": "x.key"}, "OCMS_TLS_KEY_FILE has no effect without OCMS_TLS_CERT_FILE"),
+        ({"OCMS_TLS_KEY_PASSWORD": "p"}, "OCMS_TLS_KEY_PASSWORD has no effect without OCMS_TLS_CERT_FILE"),
+        (
+            {"OCMS_CAS_CLIENT_KEY_FILE": "x.key"} | HTTPS,
+            "OCMS_CAS_CLIENT_KEY_FILE has no effect without OCMS_CAS_CLIENT_CERT_FILE",
+        ),
+        (
+            {"OCMS_CAS_CLIENT_KEY_PASSWORD": "p"} | HTTPS,
+            "OCMS_CAS_CLIENT_KEY_PASSWORD has no effect without OCMS_CAS_CLIENT_CERT_FILE",
+        ),
+        ({"OCMS_CAS_CA_FILE": "ca.pem"}, "OCMS_CAS_CA_FILE has no effect without TLS: OCMS_CAS_URL must begin"),
+        ({"OCMS_CAS_CLIENT_CERT_FILE": "x.pem"}, "OCMS_CAS_CLIENT_CERT_FILE has no effect without TLS"),
+        *(
+            ({name: value}, f"{name} has no effect without OCMS_TOKEN_KEYS")
+            for name, value in (TOKENS | {"OCMS_TOKEN_CLAIM": "azp", "OCMS_TOKEN_MAX_LIFETIME": "60"}).items()
+            if name != "OCMS_TOKEN_KEYS"
+        ),
+        *(
+            (
+                {other: value for other, value in TOKENS.items() if other != name},
+                f"{name} is missing: set it, since OCMS_TOKEN_KEYS is set",
+            )
+            for name in TOKENS
+            if name != "OCMS_TOKEN_KEYS"
+        ),
+        ({"OCMS_API_KEYS": f"CAS:{SAME},PLUS:{SAME}"}, "OCMS_API_KEYS has the same hash twice"),
+        ({"OCMS_API_KEYS": f"CAS:{SAME},CAS:{SAME}:2099-01-01"}, "OCMS_API_KEYS has the same hash twice"),
+        ({"OCMS_KEEP_ALIVE": "0"}, "OCMS_KEEP_ALIVE must be greater than 0"),
+        ({"OCMS_TOKEN_MAX_LIFETIME": "0"}, "OCMS_TOKEN_MAX_LIFETIME must be greater than or equal to 1"),
+    ],
+)
+def test_half_a_setting_an_empty_one_and_one_without_effect_are_refused_in_one_line(monkeypatch, variables, text):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(OperatorError) as raised:
+        load_settings()
+    assert str(raised.value).startswith(text)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_whole_group_of_settings_is_accepted(monkeypatch):
+    tls = {"CERT_FILE": "x.pem", "KEY_FILE": "x.key", "KEY_PASSWORD": "p"}
+    groups = {f"OCMS_{group}_{name}": value for group in ("TLS", "CAS_CLIENT") for name, value in tls.items()}
+    for name, value in (groups | TOKENS | HTTPS | {"OCMS_CAS_CA_FILE": "ca.pem"}).items():
+        monkeypatch.setenv(name, value)
+    settings = load_settings()
+    assert (settings.tls_key_file, settings.token_audience) == ("x.key", "api://ocms")
+
+
 @pytest.mark.parametrize(
     "origin",
     [

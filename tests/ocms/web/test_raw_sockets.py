@@ -195,7 +195,7 @@ def test_callers_that_hang_up_at_any_byte_do_no_harm(connect_to, logs):
     ],
 )
 def test_a_caller_that_stops_sending_gets_an_error_and_the_connection_closes(connect_to, sent, status):
-    connection = connect_to(body_timeout=0.5)().send(sent)
+    connection = connect_to(body_timeout=0.5, keep_alive=0.5)().send(sent)
     begun = time.monotonic()
     response = connection.response()
     assert (response.status if response else None) == status

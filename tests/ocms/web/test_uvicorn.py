@@ -15,7 +15,8 @@ def test_the_installed_server_is_the_minor_version_that_was_tested(name):
     """If this fails for uvicorn, compare `uvicorn.protocols.http.h11_impl` with `ocms.web.protocol`.
 
     `Protocol` relies on `app_state`, `cycle`, `conn`, `connections`, `timeout_keep_alive_handler`,
-    `_unset_keepalive_if_required`, `send_400_response` and the arguments of `RequestResponseCycle`.
+    `_unset_keepalive_if_required`, `send_400_response` and the arguments of `RequestResponseCycle`. `ocms.web.server`
+    relies on `Config.load`, `loaded_app` and `ssl`, and on `handle_hup` and `processes` of `Multiprocess`.
 
     If it fails for h11, compare h11 with `ocms.web.strict_http`, which relies on `_receive_buffer`, `_process_event`,
     and `_data`, `_extract`, `maybe_extract_lines` and `maybe_extract_next_line` of `ReceiveBuffer`.

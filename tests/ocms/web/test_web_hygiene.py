@@ -103,8 +103,21 @@ def test_a_certificate_that_cannot_be_used_stops_the_start_in_one_line(ocms, cer
     settings |= {missing: "nowhere.pem"}
     done = ocms("serve", "--port", free_port(), OCMS_API_KEYS=KEYS, **settings)
     assert done.returncode == 1
-    line = done.stderr.splitlines()[-1]
-    assert line == "ocms: OCMS_TLS_CERT_FILE and OCMS_TLS_KEY_FILE cannot be used: No such file or directory"
+    assert done.stderr == f"ocms: {missing}: nowhere.pem cannot be read: No such file or directory\n"
+
+
+def test_a_key_without_its_certificate_does_not_serve_plain_http(ocms, certificate, database):
+    settings, _ = certificate
+    port = free_port()
+    name = "OCMS_TLS_KEY_FILE"
+    for half, text in (
+        ({"OCMS_TLS_CERT_FILE": ""}, "OCMS_TLS_CERT_FILE is empty; remove it, or give it a value"),
+        ({}, f"{name} has no effect without OCMS_TLS_CERT_FILE: set both or neither"),
+    ):
+        done = ocms("serve", "--port", port, OCMS_API_KEYS=KEYS, **half, **{name: settings[name]})
+        assert (done.returncode, done.stderr) == (1, f"ocms: {text}\n")
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.1", port)) != 0
 
 
 def test_what_a_caller_sends_cannot_forge_a_line_of_the_log(cas, logs):

@@ -1,0 +1,100 @@
+"""What belongs to the demo only: its keys and its database."""
+
+import signal
+from contextlib import closing
+from sqlite3 import connect
+
+import httpx2
+import pytest
+from fixtures.commands import free_port
+
+from ocms.keys import DEMO_KEYS, hash_key
+
+
+def one_line(done):
+    assert done.returncode == 1, done.stderr
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1, done.stderr
+    return lines[0]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("key", ["", *DEMO_KEYS.values()], ids=["empty", *DEMO_KEYS])
+def test_the_server_refuses_a_key_that_everybody_knows(ocms, database, key, workers):
+    port = free_port()
+    keys = f"CAS:{hash_key('a')},PLUS:{hash_key(key)}:2099-12-31"
+    line = one_line(ocms("serve", "--port", port, "--workers", workers, OCMS_API_KEYS=keys))
+    assert line.startswith("ocms: OCMS_API_KEYS has a key of PLUS that everybody knows")
+    assert "ocms keys create PLUS" in line
+
+
+def test_a_key_that_everybody_knows_is_listed_as_such(ocms):
+    listed = ocms("keys", "list", OCMS_API_KEYS=f"CAS:{hash_key(DEMO_KEYS['CAS'])},PLUS:{hash_key('b')}")
+    assert listed.returncode == 1
+    assert "known to all" in listed.stdout
+    assert listed.stdout.endswith("No valid key: CAS.\n")
+
+
+def snapshot(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+@pytest.fixture
+def refused(ocms, tmp_path):
+    """Run the demo on a database; it must be refused in one line and leave every file as it is."""
+
+    def run(path):
+        before = snapshot(path.parent)
+        done = ocms(
+            "demo", "--port", free_port(), "--cas-port", free_port(), OCMS_DATABASE_URL=f"sqlite:///{path}", timeout=30
+        )
+        assert snapshot(path.parent) == before
+        return one_line(done)
+
+    return run
+
+
+def test_the_demo_refuses_a_database_that_it_did_not_create(ocms, refused, tmp_path):
+    url = f"sqlite:///{tmp_path}/other/x.db"
+    assert ocms("db", "upgrade", OCMS_DATABASE_URL=url).returncode == 0
+    assert "'ocms demo' did not create" in refused(tmp_path / "other" / "x.db")
+    assert ocms("db", "seed", "--notices", 5, "--vehicles", 5, OCMS_DATABASE_URL=url).returncode == 0
+    line = refused(tmp_path / "other" / "x.db")
+    assert "set OCMS_DATABASE_URL to a new file, or delete this one if an older demo made it" in line
+    assert ocms("dayend", "show", OCMS_DATABASE_URL=url).stdout.splitlines()[-1].endswith(": not set.")
+
+
+def test_the_demo_refuses_a_file_of_another_program(refused, tmp_path):
+    folder = tmp_path / "other"
+    folder.mkdir()
+    (folder / "text").write_text("hello")
+    with closing(connect(folder / "notes.db")) as other:
+        other.execute("PRAGMA application_id = 7")
+        other.execute("CREATE TABLE t (a)")
+    (folder / "link.db").symlink_to(folder / "notes.db")
+    for name in ("text", "notes.db", "link.db"):
+        assert "'ocms demo' did not create" in refused(folder / name)
+    (folder / "folder").mkdir()
+    assert "folder: Is a directory" in refused(folder / "folder")
+
+
+def test_the_demo_runs_again_on_its_own_database_even_after_it_was_killed(demo, start):
+    process, port, _, url, _ = demo
+    batch = [{"notice_no": "541000001D", "amount_payable": 1}]
+    headers = {"X-API-Key": DEMO_KEYS["CAS"]}
+    assert httpx2.post(f"http://127.0.0.1:{port}/v1/updateCourtNotices", json=batch, headers=headers).status_code == 200
+    process.kill()
+    process.wait()
+    ports = free_port(), free_port()
+    again = start("demo", "--port", ports[0], "--cas-port", ports[1], OCMS_DATABASE_URL=url)
+    output = ""
+    while "Ctrl-C" not in output:
+        line = again.stdout.readline()
+        assert line, again.communicate()
+        output += line
+    asked = {"notice_nos": ["541000001D"]}
+    found = httpx2.post(f"http://127.0.0.1:{ports[0]}/v1/getPaymentStatus", json=asked, headers=headers)
+    assert found.json()["data"][0]["amount_payable"] == 1
+    again.send_signal(signal.SIGTERM)
+    again.communicate(timeout=10)
+    assert again.returncode == 0
