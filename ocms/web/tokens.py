@@ -152,13 +152,13 @@ class TokenVerifier:
         return self._callers[claimed]
 
     def _require_short_life(self, claims: dict[str, Any]) -> None:
-        """Raise jwt.InvalidTokenError if a token lives too long. PyJWT has checked that its times are numbers.
+        """Raise jwt.InvalidIssuedAtError if a token lives too long. PyJWT has checked that its times are numbers.
 
         A token without `iat` may have been issued at any time, so the rest of its life counts.
         """
         lifetime = int(claims["exp"]) - int(claims.get("iat", time.time()))
         if lifetime > self._max_lifetime:
-            raise jwt.InvalidTokenError(f"it lives for {lifetime} s, longer than OCMS_TOKEN_MAX_LIFETIME")
+            raise jwt.InvalidIssuedAtError(f"it lives for {lifetime} s, longer than OCMS_TOKEN_MAX_LIFETIME")
 
 
 def create_verifier(settings: Settings, now: Callable[[], datetime]) -> TokenVerifier:
