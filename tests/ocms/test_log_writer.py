@@ -136,7 +136,12 @@ def test_a_call_that_ends_with_the_server_is_logged(database_url, database, tmp_
 
 def test_the_reason_of_a_failed_command_follows_the_lines_of_the_log(ocms, database):
     failed = ocms(
-        "jobs", "run", "refresh-vip-vehicles", OCMS_CAS_URL=f"http://127.0.0.1:{free_port()}", OCMS_CAS_ATTEMPTS="1"
+        "jobs",
+        "run",
+        "refresh-vip-vehicles",
+        OCMS_CAS_URL=f"http://127.0.0.1:{free_port()}",
+        OCMS_CAS_ATTEMPTS="1",
+        OCMS_CAS_API_KEY="a-key",
     )
     *lines, last = failed.stderr.splitlines()
     assert last.startswith("ocms: CAS cannot be reached")
