@@ -69,9 +69,10 @@ contract: $(INSTALLED) ## hold live servers to both contracts over HTTP; reports
 	@export OCMS_DATABASE_URL=sqlite:///build/contract.db OCMS_PORT=18080 OCMS_CAS_PORT=18090; \
 	$(BIN)/ocms demo > build/contract.log 2>&1 & demo=$$!; trap 'kill $$demo; wait $$demo' EXIT; \
 	for second in $$(seq 60); do grep -q Ctrl-C build/contract.log && break; sleep 1; done; \
-	$(BIN)/ocms spec verify ocms --url http://127.0.0.1:18080 --key CAS:demo-cas-key --key PLUS:demo-plus-key \
+	OCMS_VERIFY_KEYS="CAS:demo-cas-key PLUS:demo-plus-key" $(BIN)/ocms spec verify ocms --url http://127.0.0.1:18080 \
 		--junit build/contract-ocms.xml && \
-	$(BIN)/ocms spec verify cas --url http://127.0.0.1:18090 --key OCMS:demo-ocms-key --junit build/contract-cas.xml
+	OCMS_VERIFY_KEYS="OCMS:demo-ocms-key" $(BIN)/ocms spec verify cas --url http://127.0.0.1:18090 \
+		--junit build/contract-cas.xml
 
 bench: $(INSTALLED) ## measure side by side and print the ratios
 	@$(BIN)/python -m benchmarks.bench

@@ -13,6 +13,9 @@ from contract.validation import Schema, Validator, resolve
 EXCESS = 2
 """A body with this many times the values of the largest valid body is refused before it is parsed."""
 
+NOT_JSON = "not JSON"
+"""Describes a body or a record that cannot be parsed, in the log."""
+
 
 class Record(msgspec.Struct, frozen=True):
     """A record of a batch with its own faults. `index` is its position in the batch.
@@ -43,12 +46,13 @@ class BodyRules:
         Raises InvalidRequestError.
         """
         if has_more_values(body, self.max_values * EXCESS):
-            raise self._refusal(f"more values than any valid body has: at most {self.max_values:,}")
+            message = f"more values than any valid body has: at most {self.max_values:,}"
+            raise self._refusal(message, "too many values")
         try:
             value = parse_json(body)
         except ValueError as error:
             if self.record is None:
-                raise self._refusal(str(error)) from error
+                raise self._refusal(str(error), NOT_JSON) from error
             return self._salvage(body, self.record, str(error))
         self._require_valid(value)
         if self.record is None:
@@ -60,7 +64,7 @@ class BodyRules:
         try:
             texts = split_array(body)
         except ValueError as error:
-            raise self._refusal(reason) from error
+            raise self._refusal(reason, NOT_JSON) from error
         self._require_valid([{} if text.startswith(b"{") else None for text in texts])
         return [_parse_record(index, text, rules) for index, text in enumerate(texts)]
 
@@ -68,17 +72,17 @@ class BodyRules:
         if faults := self.whole.faults(value):
             raise InvalidRequestError(errors=faults)
         if self.record and not any(isinstance(item, dict) for item in value):
-            raise self._refusal("value is not an array of objects")
+            raise self._refusal("value is not an array of objects", "/0 type")
 
-    def _refusal(self, message: str) -> InvalidRequestError:
-        return InvalidRequestError(errors=[self.whole.fault("", message)])
+    def _refusal(self, message: str, shown: str) -> InvalidRequestError:
+        return InvalidRequestError(errors=[self.whole.fault("", message, shown)])
 
 
 def _parse_record(index: int, text: bytes, rules: Validator) -> Record:
     try:
         value = parse_json(text)
     except ValueError as error:
-        return Record(index, None, [rules.fault("", str(error))])
+        return Record(index, None, [rules.fault("", str(error), f" {NOT_JSON}")])
     return Record(index, value, rules.faults(value))
 
 

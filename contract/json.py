@@ -27,6 +27,10 @@ _DIGITS = bytes(48 if chr(byte).isdecimal() else 32 for byte in range(256))
 _SPACE = re.compile(r"[ \t\r\n]*+")
 
 
+class RepeatedMemberError(ValueError):
+    """An object has a member more than once. The text has the name of the member, which the sender chose."""
+
+
 def parse_json(text: bytes) -> Any:
     """Parse JSON. A number with a fraction or an exponent becomes an exact `Decimal`.
 
@@ -105,7 +109,7 @@ def _require_unique(members: list[tuple[str, Any]]) -> None:
     names: set[str] = set()
     for name, _ in members:
         if name in names:
-            raise ValueError(f"an object has the member {name[:SHOWN_NAME]!r} more than once")
+            raise RepeatedMemberError(f"an object has the member {name[:SHOWN_NAME]!r} more than once")
         names.add(name)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import jiter
 
-from contract.json import parse_json
+from contract.json import RepeatedMemberError, parse_json
 
 MAX_ITEM_BYTES = 2**20
 """Limit for one item, so that a text that never completes an item is not kept as a whole."""
@@ -140,6 +140,8 @@ class _Array:
         """Parse text from the start of `_text`, with `added` bytes before it."""
         try:
             return parse_json(text)
+        except RepeatedMemberError:  # its text has no offset
+            raise
         except ValueError as error:
             start = self._offset - added
             try:

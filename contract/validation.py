@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import chain, islice
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qsl
 
 import jsonschema_rs
@@ -24,6 +24,8 @@ MANY_MEMBERS = 1000
 DEEP = 32
 """Levels of nesting, with the same effect."""
 
+SHOWN_NAME = 40
+"""The number of characters of an unknown member's name that the log shows."""
 _RFC3339 = jsonschema_rs.Draft4Validator({"format": "date-time"}, validate_formats=True)
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
 """An integer in a query string. A longer one stays text, which no integer schema accepts."""
@@ -57,6 +59,29 @@ class FaultLimits:
     message: int
 
 
+class Fault(dict[str, object]):
+    """A `FieldError`, with the text that describes it in the log: pointer and keyword, and nothing that was sent.
+
+    The only exception is the name of a member that the schema does not have, cut to `SHOWN_NAME` characters.
+    """
+
+    __slots__ = ("shown",)
+
+    def __init__(self, error: FieldError, shown: str) -> None:
+        super().__init__(error)
+        self.shown = shown
+
+
+def described(error: FieldError, text: str) -> FieldError:
+    """Return a fault with the text that describes it in the log."""
+    return cast("FieldError", Fault(error, text))
+
+
+def shown(fault: FieldError) -> str:
+    """Return the text that describes a fault in the log; an empty text if it has none."""
+    return getattr(fault, "shown", "")
+
+
 class Validator:
     """A compiled schema."""
 
@@ -74,10 +99,10 @@ class Validator:
             if self._compiled.is_valid(value):
                 return []
             if excess := _excess(value):
-                return [self.fault("", excess)]
+                return [self.fault("", excess, excess)]
             return list(islice(self._find(value), self._limits.items))
         except ValueError as error:
-            return [self.fault("", str(error))]
+            return [self.fault("", str(error), "too deep")]
 
     def _find(self, value: Any) -> Iterator[FieldError]:
         """Yield the faults. Those of array items come last, one item after the other.
@@ -86,11 +111,14 @@ class Validator:
         """
         without_items, arrays = self._parts
         for error in without_items.iter_errors(value):
-            yield self.fault(_pointer(error.instance_path, error.kind), error.message)
+            pointer = _pointer(error.instance_path, error.kind)
+            shown_pointer = _pointer(error.instance_path, error.kind, SHOWN_NAME)
+            yield self.fault(pointer, error.message, f"{shown_pointer} {error.schema_path[-1]}")
         for path, rules in arrays:
             for index, item in enumerate(_array_at(value, path)):
                 for fault in rules.faults(item):
-                    yield self.fault(_pointer([*path, index]) + fault["field"], fault["message"])
+                    place = _pointer([*path, index])
+                    yield self.fault(place + fault["field"], fault["message"], place + shown(fault))
 
     @cached_property
     def _parts(self) -> tuple[jsonschema_rs.Draft4Validator, list[tuple[Path, "Validator"]]]:
@@ -99,15 +127,15 @@ class Validator:
         rules = [(path, Validator(items, self._components, self._limits)) for path, items in arrays]
         return _compile(schema, self._components), rules
 
-    def fault(self, field: str, message: str) -> FieldError:
-        """Return one fault, cut to the lengths of the contract."""
-        return _fault(field[: self._limits.field], message[: self._limits.message])
+    def fault(self, field: str, message: str, shown: str) -> FieldError:
+        """Return one fault, cut to the lengths of the contract. `shown` describes it in the log."""
+        return _fault(field[: self._limits.field], message[: self._limits.message], shown)
 
 
 @lru_cache(maxsize=1024)
-def _fault(field: str, message: str) -> FieldError:
+def _fault(field: str, message: str, shown: str) -> FieldError:
     """Return the same object for the same fault, since 10,000 records can have 90,000 faults. Do not change it."""
-    return {"field": field, "message": message}
+    return described({"field": field, "message": message}, shown)
 
 
 def _excess(value: Any, depth: int = 0) -> str | None:
@@ -160,13 +188,14 @@ def _array_at(value: Any, path: Path) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _pointer(path: Iterable[str | int], kind: Any = None) -> str:
+def _pointer(path: Iterable[str | int], kind: Any = None, longest: int | None = None) -> str:
+    """Return the JSON pointer of an error; of an unknown member's name, `longest` characters."""
     path = list(path)
     match kind:
         case jsonschema_rs.ValidationErrorKind.Required(property=name):
             path.append(str(name).strip('"'))
         case jsonschema_rs.ValidationErrorKind.AdditionalProperties(unexpected=names):
-            path.append(names[0])
+            path.append(names[0][:longest])
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
 
 
@@ -191,17 +220,23 @@ class QueryRules:
         given: dict[str, list[str]] = {}
         for name, text in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
             given.setdefault(name, []).append(text)
-        faults = [self._any.fault(name, "required parameter") for name in self._required if name not in given]
+        faults = [
+            self._any.fault(name, "required parameter", f"{name} required")
+            for name in self._required
+            if name not in given
+        ]
         values = dict(self._defaults)
         for name, texts in given.items():
             if name not in self._schemas:
-                faults.append(self._any.fault(name, "unknown parameter"))
+                faults.append(self._any.fault(name, "unknown parameter", "unknown parameter"))
             elif self._schemas[name]["type"] != "array" and len(texts) > 1:
-                faults.append(self._any.fault(name, "given more than once"))
+                faults.append(self._any.fault(name, "given more than once", f"{name} repeated"))
             else:
                 values[name] = _value(texts, self._schemas[name])
                 found = self._validators[name].faults(values[name])
-                faults.extend(self._any.fault(name + fault["field"], fault["message"]) for fault in found)
+                faults += [
+                    self._any.fault(name + fault["field"], fault["message"], name + shown(fault)) for fault in found
+                ]
         if faults:
             raise InvalidRequestError(errors=faults[: self._max_faults])
         return values

@@ -31,7 +31,7 @@ def verify(contract: Contract, url: str, keys: Mapping[str, str], junit: Path | 
         if not contract.callers_of(operation).isdisjoint(keys)
     ]
     if not chosen:
-        raise OperatorError("no operation can be verified without a key: give one with --key CALLER:KEY")
+        raise OperatorError("no operation can be verified without a key: set OCMS_VERIFY_KEYS to CALLER:KEY")
     if junit and not junit.parent.is_dir():
         raise OperatorError(f"cannot write {junit}: there is no directory {junit.parent}")
     program = Path(sys.executable).with_name("schemathesis")

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy.exc import DBAPIError
 
 from db.errors import DatabaseError, DatabaseUnavailableError, DuplicateKeyError
+from domain.redaction import redacted
 
 TRANSIENT = frozenset(
     {
@@ -78,12 +79,12 @@ def of_odbc(error: Any) -> DatabaseError:
     """Return the DatabaseError for an error of pyodbc. Its arguments are a SQLSTATE and a text."""
     state, text = str(error.args[0]), str(error.args[-1])
     if missing := re.search(r"Can't open lib '(.+?)'|Data source name not found", text):
-        return DatabaseUnavailableError(_NO_DRIVER.format(missing[1] or "of OCMS_DATABASE_URL"))
+        return DatabaseUnavailableError(_NO_DRIVER.format(redacted(missing[1] or "of OCMS_DATABASE_URL")))
     numbers = numbers_of(error)
     connecting = "(SQLDriverConnect)" in text
     broken = state in _BROKEN_STATES or bool(_SILENT.search(text))
     transient = bool(numbers & TRANSIENT) or (broken and not connecting)
-    message = _NOISE.sub("", text.partition("; [")[0]).rstrip(".")
+    message = redacted(_NOISE.sub("", text.partition("; [")[0])).rstrip(".")
     kind: type[DatabaseError] = DuplicateKeyError if numbers & _DUPLICATE_KEY else DatabaseError
     if transient or connecting or numbers & _UNAVAILABLE_NUMBERS or state.startswith(_UNAVAILABLE_STATES):
         kind = DatabaseUnavailableError

@@ -50,7 +50,9 @@ class Database:
         return self.path is not None
 
     def __str__(self) -> str:
-        return str(self.path or self.engine.url)  # the text of a URL hides its password
+        """Return the file, or the URL without password and options: `odbc_connect` has a password too."""
+        url = self.engine.url.set(query={})
+        return str(self.path or (url if url.host else "the database of OCMS_DATABASE_URL"))
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -165,14 +167,16 @@ def connect(
     """
     try:
         parsed = make_url(url)
+        if "@" in f"{parsed.host}{parsed.database}" and parsed.host:  # otherwise a part of it would be shown
+            raise OperatorError("OCMS_DATABASE_URL: write '@' in a user name or password as %40")
         if parsed.get_backend_name() == "mssql" and parsed.get_driver_name() == "pyodbc":
             return Database(
                 sql_server_engine(parsed, connect_timeout=connect_timeout, statement_timeout=statement_timeout)
             )
-    except (ArgumentError, ModuleNotFoundError, TypeError, ValueError) as error:
+    except (ArgumentError, ModuleNotFoundError, TypeError, ValueError):
         raise OperatorError(
             "OCMS_DATABASE_URL must be an SQLAlchemy URL such as sqlite:///var/ocms.db or mssql+pyodbc://…"
-        ) from error
+        ) from None  # the text of the cause may have a part of the password
     except ImportError as error:
         raise OperatorError(f"the system's ODBC library is missing, install unixodbc: {error}") from error
     if parsed.drivername not in ("sqlite", "sqlite+pysqlite"):

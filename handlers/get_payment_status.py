@@ -14,6 +14,8 @@ from handlers.services import Services
 
 FILTERS = {"FP": is_fully_paid, "EMCONS": is_emcons}
 """The rule for each value of the contract's parameter `filter`."""
+LISTED = 100
+"""The number of unknown notices that a line of the log lists."""
 
 _log = structlog.get_logger(__name__)
 
@@ -31,7 +33,7 @@ async def handle(services: Services, call: Call) -> Response:
     changed = {notice_no: flag for notice_no, flag in emcons.items() if flag != recorded.get(notice_no)}
     failed = await record(services, cas_emcons.upsert, changed, call.caller)
     if unknown := [item["notice_no"] for item in body["data"] if "error" in item]:
-        _log.warning("unknown_notices", notice_nos=unknown)
+        _log.warning("unknown_notices", notice_nos=unknown[:LISTED], count=len(unknown))
     call.counts.update(asked=len(requested), unknown=len(requested) - len(found), recorded=len(changed) - len(failed))
     for item in body["data"]:
         if item["notice_no"] in failed:

@@ -8,6 +8,7 @@ from contract.body import Record
 from contract.call import Call, Response
 from contract.errors import BatchError, NoticesNotFoundError, OcmsError, ServerError
 from contract.types import BatchAccepted, CourtNotice, FailedRecord, FieldError
+from contract.validation import described
 from db import notices
 from db.dayend import get_dayend_flag
 from db.engine import Connection
@@ -60,7 +61,7 @@ def _invalid(call: Call, records: list[Record]) -> dict[int, FailedRecord]:
             failed[record.index] = _failure(call, record, BatchError, record.faults)
         elif notice_no in twice:
             fault: FieldError = {"field": "/notice_no", "message": "this notice is in the batch more than once"}
-            failed[record.index] = _failure(call, record, BatchError, [fault])
+            failed[record.index] = _failure(call, record, BatchError, [described(fault, "/notice_no repeated")])
     return failed
 
 

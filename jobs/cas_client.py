@@ -14,7 +14,9 @@ import httpx2
 import stamina
 
 from contract.document import Contract
+from contract.json import RepeatedMemberError
 from contract.json_stream import NoListError, TruncatedJsonError, parse_json_list
+from domain.redaction import redacted
 from jobs.cas_tls import is_tls_error
 from jobs.content_coding import ACCEPTED, ContentCodingError, TruncatedContentError, decoded
 from jobs.environment import Route, authorities_variable
@@ -120,14 +122,15 @@ class CasClient:
                 try:
                     yield from self._vehicles(self._blocks(response, end))
                 except NotJsonError as error:
-                    raise NotJsonError(f"{error}{_coding_and_type(response)}{route.came_through}") from error
+                    text = f"{error}{_coding_and_type(response)}{route.came_through}"
+                    raise NotJsonError(text, error.vehicles) from error
                 except CutOffError as error:
                     raise CutOffError(f"{error}{route.came_through}") from error
         except httpx2.TransportError as error:
             raise self._refresh_error(error, end, route.through) from error
 
     def _refresh_error(self, error: httpx2.TransportError, end: float, through: str) -> RefreshError:
-        text = str(error) or type(error).__name__
+        text = redacted(str(error)) or type(error).__name__
         if time.monotonic() >= end:
             return self._deadline_error()
         if isinstance(error, httpx2.ReadTimeout):
@@ -158,7 +161,7 @@ class CasClient:
         except (httpx2.RemoteProtocolError, httpx2.ReadError, TruncatedContentError) as error:
             if time.monotonic() >= end:
                 raise self._deadline_error() from error
-            raise CutOffError(f"CAS cut its response off: {str(error) or type(error).__name__}") from error
+            raise CutOffError(f"CAS cut its response off: {redacted(str(error)) or type(error).__name__}") from error
         except ContentCodingError as error:
             raise NotJsonError(f"CAS sent a response that cannot be decompressed: {error}") from error
         yield bytes(block)
@@ -190,7 +193,7 @@ class CasClient:
         except NoListError as error:
             raise InvalidListError(f"{error}, but openapi/cas.yaml requires one in the response of CAS") from error
         except ValueError as error:
-            raise NotJsonError(f"the response of CAS is not JSON: {error}") from error
+            raise _not_json(error) from error
         if not count:
             raise EmptyListError("the list of CAS is empty")
         if invalid:
@@ -203,6 +206,12 @@ class CasClient:
     def _invalid(self, part: Vehicles) -> list[int]:
         """Return the indexes of the invalid records."""
         return [index for index, vehicle in enumerate(part) if not self._vehicle.is_valid(vehicle)]
+
+
+def _not_json(error: ValueError) -> NotJsonError:
+    if isinstance(error, RepeatedMemberError):  # its text has a name that CAS chose, which may be that of a vehicle
+        return NotJsonError("the response of CAS is not JSON: an object has a member more than once", str(error))
+    return NotJsonError(f"the response of CAS is not JSON: {error}")
 
 
 def _coding_and_type(response: httpx2.Response) -> str:

@@ -1,6 +1,7 @@
 """The ways in which a refresh of the VIP list can fail (section 1.4).
 
-The text of an error goes to the log, the alert and the record of the run. Its `reason` names the kind of failure;
+The text of an error goes to the log, the alert and the record of the run. It names no vehicle, because the list is
+sensitive; only the record also has the text `vehicles`. `reason` names the kind of failure, and
 docs/operations/vip-refresh.md says what to do about each kind.
 """
 
@@ -17,6 +18,10 @@ class RefreshError(OperatorError):
     """The VIP list was not replaced; the previous one stays in use."""
 
     reason: str
+
+    def __init__(self, text: str, vehicles: str = "") -> None:
+        super().__init__(text)
+        self.vehicles = vehicles
 
 
 class CasUnreachableError(RefreshError):
@@ -119,6 +124,17 @@ KILLED = "killed"
 """The process ended during the run without recording why."""
 MISSED = "missed"
 """The job has not succeeded for too long."""
+
+
+def detail_of(error: BaseException) -> str:
+    """Return the text of a failure for the record of the run. Its first line names no vehicle."""
+    vehicles = error.vehicles if isinstance(error, RefreshError) else ""
+    return f"{error}\n{vehicles}" if vehicles else str(error)
+
+
+def without_vehicles(detail: str | None) -> str:
+    """Return the part of a recorded text that names no vehicle, for the log, alerts and lists of runs."""
+    return (detail or "").partition("\n")[0]
 
 
 def reason_of(error: BaseException) -> str:

@@ -127,7 +127,7 @@ class Incidents:
         since = f"{incident.success['finished']:%Y-%m-%d %H:%M}" if incident.success else "the last refresh"
         for run in _without_alert(incident):
             what = "is out of date" if run["outcome"] == MISSED else "was not refreshed"
-            text = f"{run['detail']}\n\nThe list of {since} stays in use."
+            text = f"{failures.without_vehicles(run['detail'])}\n\nThe list of {since} stays in use."
             all_accepted &= self._alert_run(run, what, text)
         self._resend_at = None if all_accepted else self._now() + RESEND_AFTER
 

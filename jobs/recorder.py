@@ -24,7 +24,7 @@ from db.job_runs import (
     list_outcomes,
 )
 from domain.errors import JobRunningError, OperatorError
-from jobs.failures import KILLED, TakenOverError, reason_of
+from jobs.failures import KILLED, TakenOverError, detail_of, reason_of
 from jobs.incidents import HOST, Incidents, in_future
 
 T = TypeVar("T")
@@ -79,7 +79,7 @@ class Run:
         _log.info("job_started", job=self._job, run=self.run_id, due=due and due.isoformat())
 
     def _fail(self, error: BaseException) -> None:
-        outcome, detail = FAILED, str(error)
+        outcome, detail = FAILED, detail_of(error)
         if not isinstance(error, Exception):
             outcome, detail = INTERRUPTED, "stopped by a signal; nothing was replaced"
             _log.warning("job_stopped", job=self._job, run=self.run_id)

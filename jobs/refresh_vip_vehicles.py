@@ -27,7 +27,7 @@ from jobs.recorder import Run
 
 NAME = "refresh-vip-vehicles"
 SHOWN = 3
-"""The number of repeated vehicles that an error names."""
+"""The number of repeated vehicles that the record of a run names."""
 
 Parts = Iterable[list[dict[str, Any]]]
 """The list of CAS in parts, so that memory does not grow with it."""
@@ -113,4 +113,4 @@ def _duplicates(conn: Connection, staged: Staged) -> DuplicateVehicleError:
     """
     with conn.begin():
         count, first = count_repeated_vip_vehicles(conn, staged, SHOWN)
-    return DuplicateVehicleError(f"the list of CAS has {count} vehicles more than once: {', '.join(first)}")
+    return DuplicateVehicleError(f"the list of CAS has {count} vehicles more than once", ", ".join(first))

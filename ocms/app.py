@@ -14,6 +14,7 @@ from domain.clock import utc_now
 from handlers import load_handlers
 from handlers.services import Services
 from ocms.database import open_database
+from ocms.log_writer import standard_error
 from ocms.logs import configure_logging
 from ocms.settings import Settings
 from ocms.web.contract_app import contract_app
@@ -39,6 +40,7 @@ def create_app(settings: Settings, now: Callable[[], datetime] = utc_now) -> Ser
     async def lifespan(_: Any) -> AsyncIterator[None]:
         yield
         database.close()
+        standard_error().close()  # a worker ends by the signal that it received, which calls no function of atexit
 
     handlers = load_handlers(contract, Services(database, settings.dayend_window, now))
     app: ASGIApp = contract_app(contract, handlers, credentials, settings, lifespan)

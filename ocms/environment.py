@@ -19,8 +19,8 @@ from domain.errors import OperatorError
 
 PREFIX = "OCMS_"
 FILE = Path(".env")
-NOT_SETTINGS = ("OCMS_CONTRACT_", "OCMS_NIGHTLY", "OCMS_TEST_")
-"""Beginnings of variables that are not settings: the keys for schemathesis, and the options of the tests."""
+NOT_SETTINGS = ("OCMS_CONTRACT_", "OCMS_NIGHTLY", "OCMS_TEST_", "OCMS_VERIFY_KEYS")
+"""Beginnings of variables that are not settings: keys for verifying a deployment, and options of the tests."""
 QUOTED = re.compile(r"""(["']).*\1""")
 """A value in quotes. `docker --env-file` does not remove them."""
 

@@ -92,7 +92,11 @@ class KeyRing:
     def caller_of(self, key: str) -> str | None:
         """Return the caller to whom a key was issued; None if no such key was issued, or if it has expired."""
         found = self.find(key)
-        return None if found is None or found.is_expired(business_date(self._now())) else found.caller
+        return None if found is None or self.is_expired(found) else found.caller
+
+    def is_expired(self, key: ApiKey) -> bool:
+        """Return whether the last day of a key is over."""
+        return key.is_expired(business_date(self._now()))
 
 
 def require_secret(keys: Iterable[ApiKey]) -> None:

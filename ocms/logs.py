@@ -1,5 +1,6 @@
 """Logging: one line for each event, as JSON or for a console, from this service and its libraries alike."""
 
+import json
 import logging
 import sys
 from contextlib import suppress
@@ -9,14 +10,34 @@ from typing import Any, TextIO
 import msgspec
 import structlog
 
+from domain.redaction import redacted
+from ocms.log_writer import standard_error
+
 WARNINGS_ONLY = ("connexion", "alembic", "httpx2", "httpcore2", "schedule", "uvicorn")
 """Libraries of which only warnings and errors are logged."""
 
-_traces = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)  # local variables hold keys and bodies
+MAX_LINE = 16 * 1024
+"""The maximum size of a line, in bytes. Collectors of logs split or drop longer ones."""
+GROWTH = 6
+"""The maximum number of bytes that a character needs in JSON, as in `\\u0000`."""
+
+
+class _RedactedTraces(structlog.tracebacks.ExceptionDictTransformer):
+    """The traces of an exception and its causes, without local variables, which hold keys and bodies."""
+
+    def __init__(self) -> None:
+        super().__init__(show_locals=False)
+
+    def __call__(self, exc_info: Any) -> list[dict[str, Any]]:
+        """Return the traces. The texts of the exceptions are redacted, since libraries have written them."""
+        traces = super().__call__(exc_info)
+        for trace in traces:
+            trace["exc_value"] = redacted(trace["exc_value"])
+        return traces
 
 
 class _LineStream:
-    """The stream that log lines are written to. If its reader is gone, lines are lost and nothing else fails."""
+    """A stream that log lines are written to at once. If its reader is gone, lines are lost and nothing else fails."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -24,26 +45,44 @@ class _LineStream:
     def write(self, text: str) -> None:
         with suppress(OSError):
             self._stream.write(text)
+            self._stream.flush()
 
     def flush(self) -> None:
         with suppress(OSError):
             self._stream.flush()
 
 
-class _NamedLogger(structlog.WriteLogger):
-    """Writes lines, and has the name that structlog adds to each of them."""
+class _NamedLogger:
+    """Writes lines, and has the name that structlog adds to each of them.
+
+    structlog's own loggers hold a lock while they write, so that a signal handler that logs could block for good.
+    """
 
     def __init__(self, lines: Any, name: str) -> None:
-        super().__init__(lines)
+        self._write = lines.write
         self.name = name
+
+    def info(self, line: str) -> None:
+        """Write a line."""
+        self._write(line + "\n")
+
+    debug = warning = error = critical = info
+
+
+class _LineReturner(structlog.ReturnLogger):
+    """Returns a line instead of writing it."""
+
+    name = __name__
 
 
 def configure_logging(log_format: str, stream: TextIO | None = None) -> None:
-    """Write every log line to a stream, standard error by default, in the format `json` or `console`.
+    """Write every log line to standard error, in a thread, or at once to a stream, in the format `json` or `console`.
 
     The lines of this service bypass the standard library's `logging`, which costs four times as much.
     """
-    lines: Any = _LineStream(stream or sys.stderr)
+    lines: Any = _LineStream(stream) if stream else standard_error()
+    if not stream:
+        standard_error().lost_line = _lost_line
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -53,12 +92,14 @@ def configure_logging(log_format: str, stream: TextIO | None = None) -> None:
     ]
     if log_format == "json":
         tail: list[structlog.typing.Processor] = [
-            structlog.processors.ExceptionRenderer(_traces),
+            structlog.processors.ExceptionRenderer(_RedactedTraces()),
             structlog.processors.JSONRenderer(_to_json),
         ]
     else:
+        colors = sys.stderr is not None and sys.stderr.isatty()
         tail = [
-            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+            structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback),
+            _cut_text,
         ]
     structlog.configure(
         processors=[*shared, *tail],
@@ -76,13 +117,60 @@ def configure_logging(log_format: str, stream: TextIO | None = None) -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     for name in WARNINGS_ONLY:
         logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("apprise").setLevel(logging.CRITICAL)  # it logs URLs, which may hold passwords
+    for name in ("apprise", "urllib3"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # they log URLs, which may hold passwords
 
 
-def _to_json(line: object, **_: object) -> str:
-    """Encode a log line. A value that JSON has no type for is written as text."""
-    return msgspec.json.encode(line, enc_hook=_as_text).decode()
+def _lost_line(count: int) -> str:
+    """Return the line that says how many lines were lost."""
+    line: str = structlog.wrap_logger(_LineReturner()).warning("log_lines_lost", count=count)
+    return line + "\n"
+
+
+def _to_json(line: dict[str, Any], **_: object) -> str:
+    """Encode a log line of at most `MAX_LINE` bytes. A value that JSON has no type for is written as text."""
+    try:
+        encoded = _encode(line)
+    except UnicodeEncodeError:  # a lone surrogate, which UTF-8 cannot represent
+        line = {
+            name: value if isinstance(value, int | float) else _text(value).encode(errors="backslashreplace").decode()
+            for name, value in line.items()
+        }
+        encoded = _encode(line)
+    return (encoded if len(encoded) < MAX_LINE else _encode_cut(line)).decode()
+
+
+def _encode_cut(line: dict[str, Any]) -> bytes:
+    """Encode a line that is too long: cut its longest values, and write them as text."""
+    sizes = {name: len(_encode(value)) for name, value in line.items()}
+    line, size = dict(line), len(_encode(line))
+    for name in sorted(sizes, key=sizes.__getitem__, reverse=True):
+        line[name] = _cut(_text(line[name]), (MAX_LINE - size + sizes[name]) // GROWTH)
+        size = len(_encode(line))
+        if size < MAX_LINE:
+            break
+    return _encode(line)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, default=_as_text)
+
+
+def _cut(text: str, length: int) -> str:
+    """Return the beginning and the end of a text, of about `length` characters together."""
+    mark = f" … {len(text)} characters … "
+    half = max(0, length - len(mark)) // 2
+    return text[:half] + mark + text[len(text) - half :]
+
+
+def _cut_text(_logger: object, _method: str, text: Any) -> str:
+    """Redact a line for a console, which may have a trace, and cut it to `MAX_LINE` bytes."""
+    text = redacted(text)
+    return text if len(text.encode(errors="replace")) < MAX_LINE else _cut(text, MAX_LINE // 4)
 
 
 def _as_text(value: object) -> str:
     return str(value) if isinstance(value, str) else repr(value)  # SQLAlchemy's names are a subclass of str
+
+
+_encode = msgspec.json.Encoder(enc_hook=_as_text).encode

@@ -101,7 +101,13 @@ def _web(url: str) -> str:
         usable = False
     if not usable:
         raise ValueError("must be a web address such as https://cas.example.gov.sg")
+    _require_no_user(url)
     return url.rstrip("/")
+
+
+def _require_no_user(url: str) -> None:
+    if "@" in urlsplit(url).netloc:
+        raise ValueError("must not have a user or password, since logs and alerts show the address")
 
 
 def _header(secret: SecretStr) -> SecretStr:
@@ -117,6 +123,8 @@ def _token_keys(source: str) -> str:
     host = urlsplit(source).hostname if found else ""
     if found and not (rest and (scheme == "https" or (scheme == "http" and host in ("127.0.0.1", "localhost")))):
         raise ValueError("must be a file or an https address of a JWK set")
+    if found:
+        _require_no_user(source)
     return source
 
 

@@ -9,6 +9,7 @@ from db.errors import DatabaseError
 from domain.errors import OperatorError
 from ocms.cli import alerts, dayend, db, jobs, keys, spec
 from ocms.cli.streams import set_up_streams
+from ocms.log_writer import standard_error
 from ocms.mock_cas.faults import Fault
 from ocms.mock_cas.vehicles import DEFAULT_COUNT
 
@@ -110,9 +111,12 @@ def main() -> None:
         code = _fail(f"the database cannot be used: {error}; check OCMS_DATABASE_URL", 1)
     except OperatorError as error:
         code = _fail(str(error), 1)
+    finally:
+        standard_error().close()  # before Python writes a traceback
     sys.exit(code or 0)
 
 
 def _fail(text: str, code: int) -> int:
-    sys.stderr.write("ocms: " + " ".join(text.split()) + "\n")
+    # Behind the lines of the log, and without blocking if nobody reads them.
+    standard_error().write("ocms: " + " ".join(text.split()) + "\n")
     return code

@@ -82,6 +82,7 @@ def history(limit: Annotated[int, typer.Option(min=1, help="The number of runs."
     from rich.table import Table
 
     from db.job_runs import list_runs
+    from jobs.failures import without_vehicles
     from ocms.cli.context import configured, opened
     from ocms.cli.tables import show_table
 
@@ -91,8 +92,9 @@ def history(limit: Annotated[int, typer.Option(min=1, help="The number of runs."
     for column in table.columns[:-1]:
         column.no_wrap = True
     for row in runs:
-        known = ("" if row[name] is None else str(row[name]) for name in ("outcome", "rows", "reason", "detail"))
-        table.add_row(str(row["run_id"]), _time(row["started"]), _seconds(row), *known)
+        known = ("" if row[name] is None else str(row[name]) for name in ("outcome", "rows", "reason"))
+        detail = without_vehicles(row["detail"])
+        table.add_row(str(row["run_id"]), _time(row["started"]), _seconds(row), *known, detail)
     show_table(table)
 
 

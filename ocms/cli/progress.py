@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from ocms.log_writer import standard_error
 
 LINE_EVERY = 100_000
 """Without a terminal, a line is written each time the count passes a multiple of this number."""
@@ -21,7 +22,7 @@ def show_progress(what: str) -> Iterator[Callable[[int], None]]:
         def show(count: int) -> None:
             nonlocal last
             if count // LINE_EVERY != last // LINE_EVERY:
-                typer.echo(f"{count} {what}", err=True)
+                standard_error().write(f"{count} {what}\n")
             last = count
 
         yield show

@@ -10,6 +10,9 @@ app = typer.Typer(
     help="The contracts: the API that OCMS offers (ocms) and the API of CAS that it calls (cas).", rich_markup_mode=None
 )
 
+KEYS = "OCMS_VERIFY_KEYS"
+"""The environment variable with the keys for `verify`."""
+
 
 class Name(StrEnum):
     """The name of a contract."""
@@ -46,21 +49,23 @@ def verify(
     contract: Annotated[Name, typer.Argument(help="The contract.")] = Name.OCMS,
     *,
     url: Annotated[str, typer.Option(help="The address of the deployment.")],
-    key: Annotated[
-        list[str] | None, typer.Option(help="CALLER:KEY; can be repeated. Operations of other callers are left out.")
-    ] = None,
     junit: Annotated[Path | None, typer.Option(help="Also write a JUnit report to this file.")] = None,
 ) -> None:
     """Verify a deployment against a contract with thousands of calls. Exit code 0 if it conforms.
 
-    The calls have real effects, with generated data: do not use it on a production system.
+    The variable OCMS_VERIFY_KEYS has the keys, as CALLER:KEY, separated by blanks. Operations of other callers are left
+    out. The calls have real effects, with generated data: do not use it on a production system.
     """
+    import os
+
     from contract.document import Contract
     from contract.verify import verify as run
+    from domain.errors import OperatorError
 
-    pairs = [pair.partition(":") for pair in key or []]
+    # Not an option, since every user of a machine can read the arguments of a process.
+    pairs = [pair.partition(":") for pair in os.environ.get(KEYS, "").split()]
     if not all(colon for _, colon, _ in pairs):
-        raise typer.BadParameter("--key must be CALLER:KEY.")  # the value is a secret, so it is not repeated
+        raise OperatorError(f"{KEYS} must be CALLER:KEY, separated by blanks")  # a secret, so it is not repeated
     keys = {caller: secret for caller, _, secret in pairs}
     raise typer.Exit(run(Contract.load(contract), url.rstrip("/"), keys, junit))
 

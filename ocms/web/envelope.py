@@ -19,7 +19,9 @@ from uvicorn.protocols.http.flow_control import CLOSE_HEADER
 
 from contract.document import MEDIA_TYPE, Contract
 from contract.errors import BusyError
+from ocms.web.access_log import AccessLog, first_fault
 from ocms.web.error_responses import error_response
+from ocms.web.pages import PAGES
 from ocms.web.request_state import RequestState, request_state
 
 CORRELATION_HEADER = "X-Correlation-ID"
@@ -35,12 +37,9 @@ HSTS = (b"strict-transport-security", b"max-age=31536000")
 JSON_BODY = (b"content-type", MEDIA_TYPE.encode())
 OF_BODY = ("content-type", "content-length")
 """Headers that describe the body of a response."""
-LOGGED_PATH = 200
-"""The number of characters of a path that the access log shows."""
 
 encode_json = msgspec.json.Encoder(decimal_format="number").encode
 """Encodes a value as JSON; decimals become exact numbers."""
-_log = structlog.get_logger(__name__)
 
 
 class Envelope:
@@ -48,6 +47,7 @@ class Envelope:
 
     def __init__(self, app: ASGIApp, contract: Contract) -> None:
         self._app = app
+        self._access_log = AccessLog([*PAGES, *(operation.path for operation in contract.operations.values())])
         self._is_correlation_id = contract.validator("CorrelationId").is_valid
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -79,7 +79,7 @@ class Envelope:
             try:
                 await self._app(scope, receive, send_with_headers)
             finally:
-                _log_access(scope, state, status, time.perf_counter() - started)
+                self._access_log.write(scope, state, status, time.perf_counter() - started)
 
 
 class ErrorBody:
@@ -115,7 +115,7 @@ class ErrorBody:
             if started:
                 raise
             error = error_response(raised)
-            state.reason = str(error)
+            state.reason, state.fault = str(error), first_fault(error)
             body = self._contract.error_body(error, state.correlation_id)
             await send_json(send, error.status, body, error.headers)
             if isinstance(raised, asyncio.CancelledError):
@@ -143,24 +143,6 @@ def _require_error_body(start: Message) -> None:
     if start["status"] >= 400 and JSON_BODY not in start["headers"]:  # noqa: PLR2004  # client and server errors
         kept = {name: value for name, value in Headers(raw=start["headers"]).items() if name not in OF_BODY}
         raise HTTPException(start["status"], headers=kept)
-
-
-def _log_access(scope: Scope, state: RequestState, status: int, seconds: float) -> None:
-    optional = {
-        "caller": state.caller,
-        "operation": state.operation_id,
-        "counts": state.counts,
-        "reason": state.reason,
-    }
-    _log.info(
-        "call",
-        method=scope["method"],
-        path=scope["path"][:LOGGED_PATH],
-        client=(scope["client"] or [None])[0],
-        status=status,
-        seconds=round(seconds, 4),
-        **{name: value for name, value in optional.items() if value is not None},
-    )
 
 
 def _normalise_content_type(scope: Scope, headers: Headers) -> None:

@@ -17,6 +17,9 @@ POLICY = (
     "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )
 
+PAGES = ("/openapi.json", "/docs", "/docs/docs.js", "/docs/ui")
+"""The paths of the pages; files of Swagger UI are below the last one."""
+
 
 def contract_pages(contract: Contract) -> Router:
     """Return the pages of a contract; any other path raises Starlette's 404."""
@@ -38,10 +41,8 @@ def contract_pages(contract: Contract) -> Router:
 
     return Router(
         [
-            Route("/openapi.json", get_document),
-            Route("/docs", get_page),
-            Route("/docs/docs.js", get_script),
-            Mount("/docs/ui", StaticFiles(directory=_swagger_ui())),
+            *map(Route, PAGES, (get_document, get_page, get_script)),
+            Mount(PAGES[-1], StaticFiles(directory=_swagger_ui())),
         ],
         redirect_slashes=False,
     )

@@ -15,7 +15,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from contract.errors import BusyError, InvalidRequestError, OcmsError
 from ocms.settings import Settings
 from ocms.web.request_state import KEY, RequestState
-from ocms.web.strict_http import StrictConnection
+from ocms.web.strict_http import Fault, StrictConnection
 
 CHECK_INTERVAL = 1.0
 """Seconds between two checks of how long a connection has been waiting."""
@@ -25,6 +25,24 @@ TIMEOUT = 408
 TOO_LARGE_HEAD = 431
 READ_BYTES = 16 * 1024
 """The maximum size of a read. h11 parses 16 KiB of tiny HTTP chunks in 40 ms, which blocks every other connection."""
+REASONS = {
+    "illegal request line": "the request line is malformed",
+    "illegal method": "the method is malformed",
+    "illegal target": "the target is malformed",
+    "illegal header": "a header line is malformed",
+    "continuation line": "a header line is malformed",
+    "missing mandatory host": "the request has no Host header",
+    "found multiple host": "the request has more than one Host header",
+    "bad content-length": "Content-Length is malformed",
+    "conflicting content-length": "the request has different lengths",
+    "multiple transfer-encoding": "the request has more than one Transfer-Encoding header",
+    "only transfer-encoding": "the transfer coding is not supported",
+    "illegal chunk": "a chunk of the body is malformed",
+    "malformed chunk": "a chunk of the body is malformed",
+    "receive buffer too long": "the head of the request is too large",
+    **{fault.lower(): fault.value for fault in Fault},
+}
+"""The reason in the access log, by the beginning of h11's text, whose rest can be bytes of the request."""
 
 _INCOMPLETE = (h11.IDLE, h11.SEND_BODY)
 
@@ -112,7 +130,9 @@ class Protocol(H11Protocol, asyncio.BufferedProtocol):
         """Refuse what is not valid HTTP. uvicorn calls this while it handles h11's error."""
         error = sys.exception()
         hint = getattr(error, "error_status_hint", 400)
-        self._refuse(InvalidRequestError(f"{msg} {error}", status=hint if hint == TOO_LARGE_HEAD else 400))
+        text = str(error).lower()
+        reason = next((reason for beginning, reason in REASONS.items() if text.startswith(beginning)), msg)
+        self._refuse(InvalidRequestError(reason, status=hint if hint == TOO_LARGE_HEAD else 400))
 
     def _refuse(self, error: OcmsError) -> None:
         """Respond with an error and close.

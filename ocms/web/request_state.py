@@ -27,8 +27,12 @@ class RequestState:
     """`envelope`."""
     reason: str | None = None
     """`envelope`: why the request failed, for the access log."""
+    fault: str | None = None
+    """`envelope`: where and why the request does not conform to the contract, for the access log."""
     caller: str | None = None
     """`security`: the caller to whom the key or token belongs."""
+    key: str | None = None
+    """`security`: the digits that identify the API key, even if it has expired. An unknown key has none."""
     has_key: bool = False
     """`security`: the request has an API key."""
     query: dict[str, Any] | None = None

@@ -68,11 +68,15 @@ class CallerKeyHandler(ApiKeySecurityHandler):  # type: ignore[misc]  # connexio
             presented = request.headers.getlist(header)
             if not presented:
                 return NO_VALUE
-            request_state(request.scope).has_key = True
-            found = self._credentials.keys.caller_of(presented[0]) if len(presented) == 1 else None
-            if found is None or self._credentials.token_in(request) is not None:
+            state, keys = request_state(request.scope), self._credentials.keys
+            state.has_key = True
+            found = keys.find(presented[0]) if len(presented) == 1 else None
+            if found is None:
                 raise UnauthorizedError
-            return _accept(request, found, caller)
+            state.key = found.hash[:SHOWN]
+            if keys.is_expired(found) or self._credentials.token_in(request) is not None:
+                raise UnauthorizedError
+            return _accept(request, found.caller, caller)
 
         return check
 

@@ -15,6 +15,7 @@ from anyio.to_thread import run_sync
 
 from contract.errors import UnauthorizedError, UnavailableError
 from domain.errors import OperatorError
+from domain.redaction import redacted
 from jobs.environment import Route, public_authorities, require_usable_proxies
 from ocms.settings import Settings
 
@@ -81,7 +82,8 @@ class PublishedKeys:
             AttributeError,
             jwt.PyJWTError,
         ) as error:
-            _log.error("token_keys_not_readable", source=self._source, error=str(error))
+            address = self._source.partition("?")[0]  # a query can be a secret
+            _log.error("token_keys_not_readable", source=address, error=redacted(str(error)))
             return
         self._keys = {key.key_id: key for key in found.keys if key.public_key_use in (None, "sig")}
 
@@ -140,7 +142,9 @@ class TokenVerifier:
             self._require_short_life(claims)
             claimed = claims[self._claim]
         except (jwt.PyJWTError, ValueError) as error:
-            _log.warning("token_refused", reason=str(error))
+            # The texts of these two classes can have bytes of the token.
+            malformed = type(error) in (jwt.InvalidTokenError, jwt.DecodeError) or not isinstance(error, jwt.PyJWTError)
+            _log.warning("token_refused", reason="the token is malformed" if malformed else str(error))
             raise UnauthorizedError from error
         if not isinstance(claimed, str) or claimed not in self._callers:
             _log.warning("token_refused", reason=f"the claim {self._claim} names no caller of OCMS_TOKEN_CALLERS")
@@ -148,13 +152,13 @@ class TokenVerifier:
         return self._callers[claimed]
 
     def _require_short_life(self, claims: dict[str, Any]) -> None:
-        """Raise jwt.InvalidTokenError if a token lives too long. PyJWT has checked that its times are numbers.
+        """Raise jwt.InvalidIssuedAtError if a token lives too long. PyJWT has checked that its times are numbers.
 
         A token without `iat` may have been issued at any time, so the rest of its life counts.
         """
         lifetime = int(claims["exp"]) - int(claims.get("iat", time.time()))
         if lifetime > self._max_lifetime:
-            raise jwt.InvalidTokenError(f"it lives for {lifetime} s, longer than OCMS_TOKEN_MAX_LIFETIME")
+            raise jwt.InvalidIssuedAtError(f"it lives for {lifetime} s, longer than OCMS_TOKEN_MAX_LIFETIME")
 
 
 def create_verifier(settings: Settings, now: Callable[[], datetime]) -> TokenVerifier:

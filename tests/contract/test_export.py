@@ -175,7 +175,7 @@ def test_standard_output_can_be_named_as_the_file(export, tmp_path):
 
 def test_a_report_for_which_there_is_no_directory_is_refused_before_any_call(ocms, mock_cas, logs, tmp_path):
     url = mock_cas(20)
-    done = ocms("spec", "verify", "cas", "--url", url, "--key", f"OCMS:{OCMS_KEY}", "--junit", "none/x.xml")
+    done = ocms("spec", "verify", "cas", "--url", url, "--junit", "none/x.xml", OCMS_VERIFY_KEYS=f"OCMS:{OCMS_KEY}")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "ocms: cannot write none/x.xml: there is no directory none\n"
     assert not (tmp_path / "none").exists()

@@ -96,6 +96,14 @@ def test_an_unknown_notice_is_marked_and_logged_and_the_others_are_returned(cas,
     assert [line["notice_nos"] for line in logs("unknown_notices")] == [["X1"]]
 
 
+def test_of_many_unknown_notices_the_log_has_the_first_ones_and_their_number(cas, logs):
+    numbers = [f"{number:020}" for number in range(10_000)]
+    assert cas.call("getPaymentStatus", {"notice_nos": numbers}).status_code == 200
+    (line,) = logs("unknown_notices")
+    assert (line["notice_nos"], line["count"]) == (numbers[:100], 10_000)
+    assert all(len(text.encode()) < 16 * 1024 for text in logs.text().splitlines())
+
+
 @pytest.mark.source("1.2", "Success: EMCON notices are recorded")
 def test_an_emcons_notice_is_recorded_with_its_caller(cas, add_notice, rows, clock):
     add_notice("E1", emcons_flag="Y")

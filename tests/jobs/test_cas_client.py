@@ -351,6 +351,24 @@ def test_a_response_that_ends_in_the_middle_is_cut_off_and_tried_again(fetch_fro
     assert len(logs("stamina.retry_scheduled")) == 1
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        HEAD + b'Transfer-Encoding: chunked\r\n\r\n[{"vip_vehicle": "SGX1234A"}]\r\n',
+        HEAD + b'Transfer-Encoding: chunked\r\n\r\n2\r\n[{"vip_vehicle": "SGX1234A"}]\r\n',
+        b"SGX1234A\r\n\r\n",
+        HEAD + b"Set-Cookie : SGX1234A\r\n\r\n",
+        HEAD + b"Set-Cookie: SGX1234A\x00\r\n\r\n",
+        HEAD + b"Content-Length: SGX1234A\r\n\r\n",
+    ],
+)
+def test_the_bytes_of_a_response_that_is_not_http_are_not_shown(fetch_from, logs, sent):
+    with pytest.raises((CutOffError, CasUnreachableError)) as raised:
+        fetch_from(lambda connection: connection.sendall(sent), cas_attempts=2)
+    assert "SGX1234A" not in str(raised.value) + logs.text()
+    assert len(logs("stamina.retry_scheduled")) == 1
+
+
 @pytest.mark.parametrize("end", [lambda _: None, reset], ids=["closed", "reset"])
 def test_a_connection_that_breaks_before_the_response_is_unreachable(fetch_from, logs, end):
     with pytest.raises(CasUnreachableError, match="CAS cannot be reached"):

@@ -22,6 +22,9 @@ from ocms.settings import Settings, load_settings
         ("OCMS_CAS_URL", "cas.example.gov.sg", "OCMS_CAS_URL must be a web address such as https://cas.example.gov.sg"),
         ("OCMS_CAS_URL", "http://127.0.0.1:99999", "OCMS_CAS_URL must be a web address"),
         ("OCMS_CAS_URL", "http://:80", "OCMS_CAS_URL must be a web address"),
+        ("OCMS_CAS_URL", "https://user:s3cret@cas.example", "OCMS_CAS_URL must not have a user or password"),
+        ("OCMS_CAS_URL", "https://s3cret@cas.example", "OCMS_CAS_URL must not have a user or password"),
+        ("OCMS_TOKEN_KEYS", "https://user:s3cret@issuer.example/jwks", "OCMS_TOKEN_KEYS must not have a user"),
         ("OCMS_CAS_API_KEY", "a\nb", "OCMS_CAS_API_KEY must be printable ASCII characters without blanks"),
         ("OCMS_CAS_API_KEY", "ключ", "OCMS_CAS_API_KEY must be printable ASCII"),
         ("OCMS_ALERT_URLS", "json://a/ garbage", "OCMS_ALERT_URLS must be Apprise URLs"),
@@ -48,6 +51,7 @@ def test_an_invalid_value_is_reported_in_one_line_that_names_it(monkeypatch, nam
         load_settings()
     assert str(raised.value).startswith(text)
     assert "\n" not in str(raised.value)
+    assert "s3cret" not in str(raised.value)
 
 
 TOKENS = {

@@ -8,9 +8,11 @@ import time
 
 import httpx2
 import pytest
+import typer
 import yaml
 from fixtures.commands import free_port, wait_for
 
+from ocms.cli import app
 from ocms.keys import create_key, hash_key
 
 
@@ -50,6 +52,18 @@ def test_each_command_explains_itself(ocms, command):
     result = ocms(*command.split(), "--help")
     assert result.returncode == 0
     assert len(result.stdout.splitlines()) > 5
+
+
+def test_no_command_takes_a_secret_as_an_argument(ocms):
+    refused = ocms("spec", "verify", "--url", "http://127.0.0.1:9", "--key", "CAS:secret")
+    assert refused.returncode == 2
+    assert "secret" not in refused.stderr
+    group = typer.main.get_command(app)
+    commands = [group, *group.commands.values()]
+    commands += [command for outer in group.commands.values() for command in getattr(outer, "commands", {}).values()]
+    options = {name for command in commands for parameter in command.params for name in parameter.opts}
+    assert "--url" in options
+    assert not [name for name in options if any(word in name for word in ("key", "secret", "password", "token"))]
 
 
 def test_without_a_command_the_commands_are_listed(ocms):

@@ -2,9 +2,10 @@
 
 import pytest
 from fixtures.batches import TODAY
-from fixtures.settings import CAS_KEY
+from fixtures.settings import CAS_KEY, PLUS_KEY
 
 from db.dayend import set_dayend_flag
+from ocms.keys import hash_key
 
 
 @pytest.fixture
@@ -12,9 +13,11 @@ def line_of(callers, logs):
     """Call an operation; returns its line, which is written after the response and before the next one."""
     cas, plus = callers()
 
-    def call(operation, body, caller="CAS", **options):
+    def call(operation, body, caller="CAS", headers=None, **options):
         client = {"CAS": cas, "PLUS": plus}[caller]
-        response = client.post(f"/v1/{operation}", json=body, headers={"X-Correlation-ID": "call-1"}, **options)
+        options = options if "content" in options else options | {"json": body}
+        headers = {"X-Correlation-ID": "call-1", "Content-Type": "application/json"} | (headers or {})
+        response = client.post(f"/v1/{operation}", headers=headers, **options)
         client.get("/openapi.json")
         (line,) = [line for line in logs("call") if line["correlation_id"] == "call-1"]
         assert line["status"] == response.status_code
@@ -69,3 +72,82 @@ def test_a_call_without_a_valid_key_has_no_caller_in_the_log(cas, logs):
     assert "caller" not in line
     assert line["reason"] == "no valid API key or token"
     assert CAS_KEY not in logs.text()
+
+
+@pytest.mark.parametrize(("caller", "key"), [("CAS", CAS_KEY), ("PLUS", PLUS_KEY)])
+def test_which_key_was_used(line_of, caller, key):
+    line = line_of("getPaymentStatus", {"notice_nos": ["N1"]}, caller)  # refused to PLUS
+    assert line["key"] == hash_key(key)[:8]
+
+
+def test_during_a_rotation_each_call_has_the_key_that_it_used(callers, logs, clock):
+    old, new, expired = (f"{name}-key-of-cas" for name in ("old", "new", "expired"))
+    keys = f"CAS:{hash_key(old)},CAS:{hash_key(new)},CAS:{hash_key(expired)}:2026-06-29"
+    client, _ = callers(api_keys=keys)
+    statuses = []
+    for key in (old, new, expired, "unknown"):
+        headers = {"X-API-Key": key}
+        statuses.append(client.post("/v1/getPaymentStatus", json={"notice_nos": ["N1"]}, headers=headers).status_code)
+    client.get("/openapi.json")
+    assert statuses == [200, 200, 401, 401]
+    shown = [line.get("key") for line in logs("call")][:4]
+    assert shown == [hash_key(key)[:8] for key in (old, new, expired)] + [None]
+    assert hash_key("unknown")[:8] not in logs.text()
+    assert not any(hash_key(key) in logs.text() for key in (old, new, expired))
+
+
+@pytest.mark.parametrize(
+    ("operation", "body", "fault"),
+    [
+        ("getPaymentStatus", {"notice_nos": ["S3CR3T blank"]}, "/notice_nos/0 pattern"),
+        ("getPaymentStatus", {"notice_nos": ["N1", 5]}, "/notice_nos/1 type"),
+        ("getPaymentStatus", {"notice_nos": []}, "/notice_nos minItems"),
+        ("getPaymentStatus", {}, "/notice_nos required"),
+        ("getPaymentStatus", "S3CR3T", " type"),
+        ("getPaymentStatus", {"notice_nos": ["N1"], "a/b": "S3CR3T"}, "/a~1b additionalProperties"),
+        ("getPaymentStatus", {"notice_nos": ["N1"], "x" * 1000: 1}, f"/{'x' * 40} additionalProperties"),
+        ("updateCourtNotices", ["S3CR3T"], "/0 type"),
+        ("updateCourtNotices", [{"notice_no": "N1", "atoms_flag": ["S3CR3T"]}], "/0/atoms_flag type"),
+        ("updateCourtNotices", [{"notice_no": "S3CR3T"}], "/0 minProperties"),
+        ("updateCourtNotices", [{"notice_no": "N1", "atoms_flag": "Y"}] * 2, "/0/notice_no repeated"),
+    ],
+)
+def test_where_and_why_a_call_was_refused(line_of, logs, database, operation, body, fault):
+    with database.writing() as conn:
+        set_dayend_flag(conn, TODAY, "Y")
+    assert line_of(operation, body)["fault"] == fault
+    assert "S3CR3T" not in logs.text()
+
+
+@pytest.mark.parametrize(
+    ("query", "fault"),
+    [
+        ("limit=S3CR3T", "limit type"),
+        ("limit=1&limit=S3CR3T", "limit repeated"),
+        ("filter=FP&filter=S3CR3T", "filter/1 enum"),
+        ("api_key=S3CR3T", "unknown parameter"),
+        ("S3CR3T", "unknown parameter"),
+    ],
+)
+def test_which_query_parameter_was_refused(cas, logs, query, fault):
+    cas.post(f"/v1/getPaymentStatus?{query}", json={"notice_nos": ["N1"]})
+    cas.get("/openapi.json")
+    assert logs("call")[0]["fault"] == fault
+    assert "S3CR3T" not in logs.text()
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (b"{", "not JSON"),
+        (b'{"S3CR3T": 1, "S3CR3T": 2}', "not JSON"),
+        (b"[" * 200 + b"]" * 200, "value is nested deeper than 32 levels"),
+    ],
+)
+def test_why_a_body_was_not_read(line_of, logs, content, fault):
+    assert line_of("getPaymentStatus", None, content=content)["fault"] == fault
+    assert "S3CR3T" not in logs.text()
+
+
+def test_a_call_that_was_not_refused_has_no_fault(line_of):
+    assert "fault" not in line_of("getPaymentStatus", {"notice_nos": ["N1"]})

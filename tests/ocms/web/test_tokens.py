@@ -188,6 +188,30 @@ def test_a_refused_token_is_logged_with_the_reason_and_never_itself(post, logs):
     assert bad.rpartition(".")[2] not in logs.text()
 
 
+SHOWN_NOWHERE = "S3CR3T"
+WITH_A_SECRET = {
+    "no token": lambda: SHOWN_NOWHERE,
+    "three parts": lambda: ".".join([SHOWN_NOWHERE] * 3),
+    "an unknown extension": lambda: unsigned({"alg": "RS256", "kid": "rsa", "crit": [SHOWN_NOWHERE]}),
+    "an extension that is missing": lambda: unsigned(
+        {"alg": "RS256", "kid": "rsa", "crit": ["b64"], "x": SHOWN_NOWHERE}
+    ),
+    "an unknown key": lambda: token(key_id=SHOWN_NOWHERE),
+    "an unknown algorithm": lambda: unsigned({"alg": SHOWN_NOWHERE, "kid": "rsa"}),
+    "an audience": lambda: token(aud=SHOWN_NOWHERE),
+    "an issuer": lambda: token(iss=SHOWN_NOWHERE),
+    "an expiry": lambda: token(exp=SHOWN_NOWHERE),
+    "a caller": lambda: token(azp=SHOWN_NOWHERE),
+}
+
+
+@pytest.mark.parametrize("case", WITH_A_SECRET)
+def test_no_part_of_a_refused_token_is_logged(post, logs, case):
+    assert post(CONTRACT.operations["getPaymentStatus"], bearer(WITH_A_SECRET[case]()))[0] == 401
+    assert len(logs("token_refused")) == 1
+    assert SHOWN_NOWHERE not in logs.text()
+
+
 class Issuer:
     """An issuer that publishes its keys on a real socket, counts the requests, and can fail."""
 
@@ -311,6 +335,15 @@ def test_an_environment_that_cannot_be_used_stops_the_start(
     with pytest.raises(OperatorError, match=rf"^{name}.*; correct or unset it, or set OCMS_TRUST_ENVIRONMENT=false$"):
         create_app(make_settings(**token_settings))
     create_app(make_settings(**token_settings, trust_environment=False))
+
+
+def test_the_query_of_the_address_of_the_keys_is_not_logged(issuer, callers, token_settings, logs):
+    issuer.status = 500
+    client, _ = callers(**token_settings | {"token_keys": f"{token_settings['token_keys']}?sig=S3CR3T"})
+    del client.headers["X-API-Key"]
+    assert client.post("/v1/getPaymentStatus", content=b"{", headers=[bearer(token())]).status_code == 503
+    assert [line["source"] for line in logs("token_keys_not_readable")] == [token_settings["token_keys"]]
+    assert "S3CR3T" not in logs.text()
 
 
 @pytest.mark.parametrize(
