@@ -129,7 +129,7 @@ def test_a_refresh_goes_on_in_a_bar_on_a_terminal(database_url, mock_cas, databa
 
 
 def test_the_schedule_loop_says_what_is_planned_and_stops(start, database):
-    process = start("jobs", "loop", OCMS_ALERT_URLS="json://127.0.0.1:9/")
+    process = start("jobs", "loop", OCMS_CAS_API_KEY="key", OCMS_ALERT_URLS="json://127.0.0.1:9/")
     line = json.loads(process.stderr.readline())
     assert (line["event"], line["job"], line["zone"]) == ("scheduled", "refresh-vip-vehicles", "Asia/Singapore")
     process.send_signal(signal.SIGTERM)
@@ -137,7 +137,7 @@ def test_the_schedule_loop_says_what_is_planned_and_stops(start, database):
 
 
 def test_a_wrong_setting_for_tls_stops_the_loop_at_its_start(ocms, database):
-    refused = ocms("jobs", "loop", OCMS_CAS_CA_FILE="none.pem")
+    refused = ocms("jobs", "loop", OCMS_CAS_URL="https://cas.test", OCMS_CAS_API_KEY="key", OCMS_CAS_CA_FILE="none.pem")
     assert refused.returncode == 1
     assert refused.stderr == "ocms: OCMS_CAS_CA_FILE: none.pem cannot be used: No such file or directory\n"
 

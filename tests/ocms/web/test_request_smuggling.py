@@ -276,7 +276,7 @@ def test_pipelined_requests_may_have_empty_lines_between_them(connect_to):
 
 
 def test_empty_lines_do_not_keep_a_connection_open(connect_to):
-    connection = connect_to(body_timeout=0.5)()
+    connection = connect_to(body_timeout=0.5, keep_alive=0.5)()
     connection.socket.settimeout(0.2)
     received = None
     for _ in range(25):  # five seconds
