@@ -54,7 +54,7 @@ def has_more_values(text: bytes, limit: int) -> bool:
 
     A bracket or a comma precedes each value. Strings may contain them too, so the text is scanned if there are many.
     """
-    if text.count(b",") + text.count(b"[") + text.count(b"{") <= limit:
+    if len(text) <= limit or text.count(b",") + text.count(b"[") + text.count(b"{") <= limit:
         return False
     return next(islice(_VALUES.finditer(text), limit, None), None) is not None
 

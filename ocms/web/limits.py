@@ -76,7 +76,8 @@ class BodyLimit:
         self._app = app
         self._limit = settings.max_received_bytes
         self._own_limit = _share(settings, settings.max_received_bytes)
-        self._held = Counter[str]()
+        self._held = 0
+        self._held_by = Counter[str]()
         largest = max(operation.body.max_bytes for operation in contract.operations.values() if operation.body)
         if self._own_limit < largest:
             least = math.ceil(largest / settings.caller_share)
@@ -90,17 +91,19 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        state, held = request_state(scope), Counter[str]()
+        state, held, caller = request_state(scope), 0, ""
 
         async def receive_within_limit() -> Message:
+            nonlocal held, caller
             begun = time.monotonic()
             message = await receive()
             if state.arrived:
                 state.arrived += time.monotonic() - begun  # waiting for the caller is not waiting for this service
-            size, caller = len(message.get("body", b"")), state.caller or ""
-            held[caller] += size
-            self._held[caller] += size
-            if self._held[caller] > self._own_limit or self._held.total() > self._limit:
+            size, caller = len(message.get("body", b"")), state.caller or ""  # known before a body is read
+            held += size
+            self._held += size
+            self._held_by[caller] += size
+            if self._held_by[caller] > self._own_limit or self._held > self._limit:
                 raise BusyError("too many bytes of bodies are held")
             return message
 
@@ -108,6 +111,7 @@ class BodyLimit:
             await self._app(scope, receive_within_limit, send)
         finally:
             self._held -= held
+            self._held_by[caller] -= held
 
 
 def waited(arrived: float | None) -> float:
