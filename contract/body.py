@@ -11,14 +11,17 @@ from contract.types import FieldError
 from contract.validation import Schema, Validator, resolve
 
 EXCESS = 2
-"""A body with this many times the values of the largest valid body is refused before it is parsed."""
+"""A body with more than this many times the values of the largest valid body is refused before it is parsed.
+
+The factor also covers the error of the estimate in `has_more_values`.
+"""
 
 NOT_JSON = "not JSON"
-"""Describes a body or a record that cannot be parsed, in the log."""
+"""The text in the log for a body or a record that cannot be parsed."""
 
 
 class Record(msgspec.Struct, frozen=True):
-    """A record of a batch with its own faults. `index` is its position in the batch.
+    """A record of a batch, with its faults. `index` is its position in the batch, from 0.
 
     `value` is the JSON value, or None if the record could not be parsed.
     """
@@ -30,9 +33,10 @@ class Record(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class BodyRules:
-    """The rules of a request body. With `record`, each item of an array is validated separately.
+    """The rules of a request body.
 
-    `max_values` is the number of JSON values in the largest valid body.
+    `max_bytes` is checked while the body is read. `max_values` is the number of JSON values in the largest valid body.
+    `whole` validates the body. With `record`, the body is an array, and `record` validates each item separately.
     """
 
     max_bytes: int
@@ -89,7 +93,8 @@ def _parse_record(index: int, text: bytes, rules: Validator) -> Record:
 def max_values(schema: Schema, components: Schema) -> int:
     """Return the number of JSON values in the largest value that conforms to a schema.
 
-    Raises ValueError if the schema has no limit: an array without `maxItems`, or an object with any members.
+    Raises ValueError if the schema sets no limit: an array without `maxItems`, or an object
+    without `additionalProperties: false`.
     """
     schema = resolve(schema, components)
     match schema:

@@ -1,7 +1,7 @@
 """The errors that a caller receives.
 
-Each class is named after the schema of the contract that describes it. The schema has the code and the message; the
-class has the HTTP status, and each instance what is particular to its case.
+The schema in the contract with the name of the class, or of a base class, has the code and the message of an error. The
+class has the HTTP status; the instance has the details of one case.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,11 +11,11 @@ from typing import Any, ClassVar
 from contract.types import FieldError
 
 PHRASES = {413: "Content Too Large", 416: "Range Not Satisfiable"}
-"""Reason phrases that differ between versions of Python."""
+"""The reason phrase of each status whose phrase in `http` depends on the version of Python."""
 
 
 class OcmsError(Exception):
-    """An error response. `details` are further members of its body, `headers` further headers."""
+    """An error response. Its body has `errors`, a list of faults, and the members of `details`."""
 
     status: ClassVar[int] = 500
     headers: ClassVar[Mapping[str, str]] = {}
@@ -57,7 +57,7 @@ class UnauthorizedError(OcmsError):
 
 
 class ForbiddenError(OcmsError):
-    """The API key or token belongs to another caller."""
+    """The API key or token belongs to a caller that may not call this operation."""
 
     status = 403
     default_reason = "the API key or token belongs to another caller"
@@ -71,21 +71,21 @@ class NoticesNotFoundError(OcmsError):
 
 
 class DayendError(OcmsError):
-    """Court notices may not be updated now."""
+    """Court notices may not be updated at this time."""
 
     status = 409
     default_reason = "day-end has not been reached, or its window is over"
 
 
 class BatchError(OcmsError):
-    """Some or all records of a batch were not written."""
+    """No record of a batch was written. If some were written, the response is a 207 with the same form of body."""
 
     status = 422
     default_reason = "no record of the batch was written"
 
 
 class ServerError(OcmsError):
-    """The service failed."""
+    """The service failed because of an error of its own."""
 
     status = 500
     default_reason = "unexpected error"

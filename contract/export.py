@@ -1,4 +1,4 @@
-"""Writing the documents that partners and gateways import."""
+"""Writing the OpenAPI documents that partners and API gateways import."""
 
 import os
 import stat
@@ -13,7 +13,7 @@ from contract.document import Contract
 from domain.errors import OperatorError
 
 _NEW_FILE = 0o666
-"""The mode of a new file, from which the umask removes permissions. A contract is public."""
+"""The mode of a new file before the umask is applied. A contract is public."""
 
 
 class _Dumper(yaml.SafeDumper):
@@ -39,16 +39,17 @@ def export(contract: Contract, form: str) -> bytes:
 def write_file(path: Path, content: bytes) -> None:
     """Write a file. A failure leaves the previous file unchanged. Raises OperatorError.
 
-    The content is written to a new file, which then takes the place of the previous one, with its mode and owner. A
-    symbolic link remains. What is not a regular file, such as a named pipe or /dev/null, is written directly.
+    The content is written to a new file, which gets the mode of the previous one, and its owner if the system allows
+    it, and then replaces it. If the path is a symbolic link, its target is replaced. A file that is not regular, such
+    as a named pipe or /dev/null, is written directly.
     """
     try:
         try:
-            file = os.open(path, os.O_WRONLY)  # a named pipe waits here for its reader
+            file = os.open(path, os.O_WRONLY)  # for a named pipe, this blocks until it has a reader
         except FileNotFoundError:
             _replace(path, content, None)
             return
-        # the reader of a pipe may close it when it has read enough
+        # the reader of a pipe may close it early, which is no failure
         with suppress(BrokenPipeError), os.fdopen(file, "wb") as previous:
             found = os.fstat(file)
             if stat.S_ISREG(found.st_mode):
@@ -68,7 +69,7 @@ def _replace(path: Path, content: bytes, previous: os.stat_result | None) -> Non
             stream.write(content)
             stream.flush()
             if previous:
-                with suppress(OSError):  # only root may give a file away
+                with suppress(OSError):  # only root may change the owner of a file
                     os.fchown(file, previous.st_uid, previous.st_gid)
             os.fchmod(file, stat.S_IMODE(previous.st_mode) if previous else _NEW_FILE & ~_umask())
             os.fsync(file)

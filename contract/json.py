@@ -1,4 +1,4 @@
-"""Parsing JSON: exact decimals, and no member twice."""
+"""Parsing JSON with exact decimals. A repeated member of an object is an error."""
 
 import json
 import re
@@ -10,34 +10,37 @@ import jiter
 import msgspec
 
 MAX_NUMBER_LENGTH = 64
-"""Limit for the characters of a number, and for its power of ten."""
+"""The maximum number of characters of a number, and of digits of an integer; also the maximum power of ten."""
 OUT_OF_RANGE = Decimal("1E+64")
-"""Replaces a number beyond that limit, since validating one can take seconds. No schema of a contract accepts it."""
+"""Replaces a number beyond that limit, since validating one can take seconds. No schema of a request accepts it."""
 SHOWN_NAME = 50
 """The number of characters of a repeated member's name that an error shows."""
 
-_STRING = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?'  # possessive, and the last quote optional: linear for any text
+_STRING = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?'  # possessive quantifiers and an optional last quote: no backtracking
 _VALUES = re.compile(rf'[^"\[{{,]*+(?:{_STRING}[^"\[{{,]*+)*+(?:[\[{{,]|\Z)'.encode(), re.DOTALL)
-"""Matches text up to the next bracket or comma outside a string, or up to the end."""
+"""Matches text up to the next `[`, `{` or comma outside a string, or up to the end."""
 _TOKENS = re.compile(_STRING + r"|[\[\]{}]", re.DOTALL)
 _DEPTH = {"[": 1, "{": 1, "]": -1, "}": -1}
 _LONG_INTEGER = b"0" * (MAX_NUMBER_LENGTH + 1)
 _DIGITS = bytes(48 if chr(byte).isdecimal() else 32 for byte in range(256))
-"""Translates each digit to a zero and any other byte to a space: searching for a text is faster than for a pattern."""
+"""Translates each digit to 0 and any other byte to a space: a substring search is faster than a regular expression."""
 _SPACE = re.compile(r"[ \t\r\n]*+")
 
 
 class RepeatedMemberError(ValueError):
-    """An object has a member more than once. The text has the name of the member, which the sender chose."""
+    """An object has a member more than once. The message contains the name of the member, which the sender chose."""
 
 
 def parse_json(text: bytes) -> Any:
     """Parse JSON. A number with a fraction or an exponent becomes an exact `Decimal`.
 
+    A number beyond the limits of `MAX_NUMBER_LENGTH` becomes `OUT_OF_RANGE`.
+
     Raises ValueError if the text is not JSON in UTF-8, has an object with a repeated member, is nested too deeply, or
-    has an integer with too many digits.
+    has an integer of more than 4,300 digits.
     """
-    members_are_unique = _has_unique_members(text)  # first: then only one copy of the value is in memory at a time
+    # First, so that jiter's copy of the value is freed before ours is made.
+    members_are_unique = _has_unique_members(text)
     try:
         value = _decoder.decode(text)
         if _LONG_INTEGER in text.translate(_DIGITS):
@@ -50,9 +53,10 @@ def parse_json(text: bytes) -> Any:
 
 
 def has_more_values(text: bytes, limit: int) -> bool:
-    """Return whether a JSON text has more values than `limit`. The text is not parsed, so this is cheap for any text.
+    """Estimate whether a JSON text has more values than `limit`. The text is not parsed, so this is always cheap.
 
-    A bracket or a comma precedes each value. Strings may contain them too, so the text is scanned if there are many.
+    A `[`, `{` or comma precedes each value but the first. Strings may contain them too, so the text is scanned if there
+    are many. The estimate can be too high, since an empty array or object counts twice.
     """
     if len(text) <= limit or text.count(b",") + text.count(b"[") + text.count(b"{") <= limit:
         return False
@@ -62,8 +66,8 @@ def has_more_values(text: bytes, limit: int) -> bool:
 def split_array(text: bytes) -> list[bytes]:
     """Return the text of each item of a JSON array, even if `parse_json` refuses the item.
 
-    Raises ValueError if the text does not have the grammar of JSON, or is not an array. Two faults are left to
-    `parse_json`, which refuses such an item: bytes that are not UTF-8, and anything inside too deep nesting.
+    Raises ValueError if the text is not a JSON array with at least one item. It does not detect bytes that are not
+    UTF-8, or faults inside an item that is nested too deeply; `parse_json` refuses such an item.
     """
     decoded = text.decode("utf-8", "surrogateescape")
     items, index, before = list[bytes](), _skip_space(decoded, 0), "["

@@ -1,4 +1,4 @@
-"""Parsing a long JSON array of objects in parts, in memory that does not grow with the array."""
+"""Parsing a long JSON array of objects in parts; the memory needed does not grow with the array."""
 
 import codecs
 import json
@@ -13,9 +13,9 @@ import jiter
 from contract.json import RepeatedMemberError, parse_json
 
 MAX_ITEM_BYTES = 2**20
-"""Limit for one item, so that a text that never completes an item is not kept as a whole."""
+"""The maximum size of an item, plus at most one block. It bounds the text that is kept if an item never ends."""
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-"""In UTF-8. RFC 8259, section 8.1, allows parsers to skip it."""
+"""The byte order mark in UTF-8. RFC 8259, section 8.1, allows parsers to skip it."""
 _NO_LIST = "the JSON text is not an array"
 _BLANKS = b" \t\r\n"
 _TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*+"|["\[\]{}]', re.DOTALL)
@@ -44,9 +44,9 @@ class _Expected(Enum):
 def parse_json_list(blocks: Iterable[bytes]) -> Iterator[list[Any]]:
     """Parse a JSON array of objects from blocks of bytes. Yield its items in order, many at a time.
 
-    Skips a byte order mark. Raises ValueError if the text is not JSON, NoListError if it is not an array,
-    TruncatedJsonError if it ends early, and whatever `blocks` raises. An offset in an error text counts from the first
-    byte of the first block.
+    Skips a byte order mark. Raises ValueError if the text is not JSON or an item is too large, NoListError if the text
+    is not an array, TruncatedJsonError if it ends early, and whatever `blocks` raises. An offset in an error message
+    counts from the first byte of the first block.
     """
     array = _Array()
     for block in blocks:
@@ -55,12 +55,12 @@ def parse_json_list(blocks: Iterable[bytes]) -> Iterator[list[Any]]:
 
 
 class _Array:
-    """An array of which only the text that is not parsed yet is kept."""
+    """An array that arrives in blocks. Only the text that is not parsed yet is kept."""
 
     def __init__(self) -> None:
         self._text = b""
         self._offset = 0
-        """The number of bytes before `_text`."""
+        """The number of bytes that came before `_text`."""
         self._expected = _Expected.ARRAY
 
     def add(self, block: bytes) -> Iterator[list[Any]]:
@@ -98,7 +98,7 @@ class _Array:
         raise TruncatedJsonError("the JSON text ends before the array does")
 
     def _skip_to_item(self) -> bool:
-        """Skip what is between items. Return whether the text continues with an item."""
+        """Skip blanks, brackets and commas before the next item. Return whether an item begins there."""
         while True:
             self._skip(len(self._text) - len(self._text.lstrip(_BLANKS)), self._expected)
             match self._expected, self._text[:1]:
@@ -128,8 +128,8 @@ class _Array:
         self._expected = expected
 
     def _complete_items(self) -> tuple[list[Any], int]:
-        """Return the complete items at the start of the text, and where they end; 0 if there are none."""
-        # Usually the last comma after a brace is between two items. If it is inside an item, parsing fails.
+        """Return the complete items at the start of the text, and the position where they end; 0 if there are none."""
+        # The last comma after a brace is usually between two items. If it is inside an item, parsing fails.
         if end := self._text.rfind(b"},") + 1:
             with suppress(ValueError):
                 return parse_json(b"[" + self._text[:end] + b"]"), end
@@ -137,10 +137,10 @@ class _Array:
         return (self._parse(b"[" + self._text[:end] + b"]", added=1) if end else []), end
 
     def _parse(self, text: bytes, *, added: int = 0) -> Any:
-        """Parse text from the start of `_text`, with `added` bytes before it."""
+        """Parse `added` bytes and text from the start of `_text`. An error message has the offset in the whole text."""
         try:
             return parse_json(text)
-        except RepeatedMemberError:  # its text has no offset
+        except RepeatedMemberError:  # its message has no offset
             raise
         except ValueError as error:
             start = self._offset - added
@@ -154,7 +154,7 @@ class _Array:
 
 
 def _last_end(text: bytes) -> int:
-    """Return where the last complete object or array of a text ends, or the array around it; 0 if none ends."""
+    """Return the end of the last complete object or array, or the position where the array around them ends; else 0."""
     depth, end = 0, 0
     for token in _TOKENS.finditer(text):
         match token[0]:

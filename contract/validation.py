@@ -18,17 +18,17 @@ Schema = dict[str, Any]
 Path = tuple[str, ...]
 """The names of the members that lead to a value."""
 LONG_TEXT = 2**16
-"""Characters of a text. The errors of a longer one are not searched for, since each error holds a copy of it."""
+"""The maximum number of characters of a string whose errors are searched for. Each error holds a copy of the string."""
 MANY_MEMBERS = 1000
-"""Members of an object. The errors of a larger one are not searched for either."""
+"""The maximum number of members of an object whose errors are searched for."""
 DEEP = 32
-"""Levels of nesting, with the same effect."""
+"""The maximum depth of a value whose errors are searched for; the outermost value has depth 0."""
 
 SHOWN_NAME = 40
 """The number of characters of an unknown member's name that the log shows."""
 _RFC3339 = jsonschema_rs.Draft4Validator({"format": "date-time"}, validate_formats=True)
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
-"""An integer in a query string. A longer one stays text, which no integer schema accepts."""
+"""An integer in a query string. A longer one stays a string, which no integer schema accepts."""
 
 
 def to_json_schema(node: Any) -> Any:
@@ -52,7 +52,7 @@ def _is_storable_instant(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class FaultLimits:
-    """How many faults are listed, and the lengths of their texts in characters."""
+    """The maximum number of faults in a response, and the maximum lengths of their texts in characters."""
 
     items: int
     field: int
@@ -60,9 +60,9 @@ class FaultLimits:
 
 
 class Fault(dict[str, object]):
-    """A `FieldError`, with the text that describes it in the log: pointer and keyword, and nothing that was sent.
+    """A `FieldError`, with the text that describes it in the log: JSON pointer and keyword of the schema.
 
-    The only exception is the name of a member that the schema does not have, cut to `SHOWN_NAME` characters.
+    The only part of a request in this text is the name of an unknown member, cut to `SHOWN_NAME` characters.
     """
 
     __slots__ = ("shown",)
@@ -78,7 +78,7 @@ def described(error: FieldError, text: str) -> FieldError:
 
 
 def shown(fault: FieldError) -> str:
-    """Return the text that describes a fault in the log; an empty text if it has none."""
+    """Return the text that describes a fault in the log; an empty string if it has none."""
     return getattr(fault, "shown", "")
 
 
@@ -105,7 +105,7 @@ class Validator:
             return [self.fault("", str(error), "too deep")]
 
     def _find(self, value: Any) -> Iterator[FieldError]:
-        """Yield the faults. Those of array items come last, one item after the other.
+        """Yield the faults: first those outside arrays, then those of array items, item by item.
 
         jsonschema_rs finds all errors before it returns the first, which takes seconds for an array of bad items.
         """
@@ -122,7 +122,7 @@ class Validator:
 
     @cached_property
     def _parts(self) -> tuple[jsonschema_rs.Draft4Validator, list[tuple[Path, "Validator"]]]:
-        """The schema without the rules of array items, and those rules by the path of each array."""
+        """The schema without the rules of array items, and for each array its path and those rules."""
         schema, arrays = _without_items(self._schema, self._components, ())
         rules = [(path, Validator(items, self._components, self._limits)) for path, items in arrays]
         return _compile(schema, self._components), rules
@@ -134,18 +134,18 @@ class Validator:
 
 @lru_cache(maxsize=1024)
 def _fault(field: str, message: str, shown: str) -> FieldError:
-    """Return the same object for the same fault, since 10,000 records can have 90,000 faults. Do not change it."""
+    """Return one object, not to be modified, for all equal faults: 10,000 records can have 90,000 of them."""
     return described({"field": field, "message": message}, shown)
 
 
 def _excess(value: Any, depth: int = 0) -> str | None:
-    """Return what is excessive in a value, so that finding its errors would cost too much; None if nothing is."""
+    """Return why finding the errors of a value would cost too much; None if it would not."""
     match value:
         case str() if len(value) > LONG_TEXT:
             return f"a text is longer than {LONG_TEXT:,} characters"
         case dict() if len(value) > MANY_MEMBERS:
             return f"an object has more than {MANY_MEMBERS:,} members"
-        case dict() | list() if depth > DEEP:
+        case dict() | list() if depth >= DEEP:
             return f"value is nested deeper than {DEEP} levels"
         case dict():
             return next(filter(None, (_excess(inner, depth + 1) for inner in chain(value, value.values()))), None)
@@ -171,7 +171,7 @@ def resolve(schema: Schema, components: Schema) -> Schema:
 
 
 def _without_items(schema: Schema, components: Schema, path: Path) -> tuple[Schema, list[tuple[Path, Schema]]]:
-    """Return a schema that accepts any item in its arrays, and the schema of the items by the path of each array."""
+    """Return a schema that accepts any item in its arrays, and for each array its path and the schema of its items."""
     schema = resolve(schema, components)
     if "items" in schema:
         return {**schema, "items": {}}, [(path, schema["items"])]
@@ -189,7 +189,7 @@ def _array_at(value: Any, path: Path) -> list[Any]:
 
 
 def _pointer(path: Iterable[str | int], kind: Any = None, longest: int | None = None) -> str:
-    """Return the JSON pointer of an error; of an unknown member's name, `longest` characters."""
+    """Return the JSON pointer of an error. The name of an unknown member is cut to `longest` characters."""
     path = list(path)
     match kind:
         case jsonschema_rs.ValidationErrorKind.Required(property=name):
@@ -213,7 +213,7 @@ class QueryRules:
     def parse(self, query: bytes) -> dict[str, Any]:
         """Parse and validate a query string. Return the parameters with their defaults.
 
-        Raises InvalidRequestError, also for a parameter that the contract does not have.
+        Raises InvalidRequestError; an unknown parameter is an error too.
         """
         if not query and not self._required:
             return dict(self._defaults)

@@ -1,4 +1,4 @@
-"""Time as OCMS counts it: every date is stored and sent in Singapore time."""
+"""The current time, business dates and date-times. Every date is stored and sent in Singapore time."""
 
 import re
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -6,9 +6,9 @@ from datetime import UTC, date, datetime, timedelta, timezone
 import msgspec
 
 SINGAPORE = timezone(timedelta(hours=8))
-"""Singapore's offset from UTC, unchanged since 1982."""
+"""Singapore's time zone: UTC+8 without daylight saving time, unchanged since 1982."""
 CLOCK_SKEW = timedelta(minutes=5)
-"""Tolerated difference between the clocks of two machines. A stored time is in the future only beyond it."""
+"""The tolerated difference between two machines' clocks. A stored time later than now plus this is in the future."""
 _BEYOND_MICROSECONDS = re.compile(r"(?<=\.[0-9]{6})[0-9]+")
 
 
@@ -26,10 +26,11 @@ def parse_instant(text: str) -> datetime:
     """Parse an RFC 3339 date-time with an offset, and return it in Singapore time.
 
     A fraction is cut to microseconds: if it were rounded, the end of a day as .NET writes it, 23:59:59.9999999, would
-    become the next day. Raises ValueError if the text is not such a date-time, or if it is outside the years 1 to 9999
-    in Singapore.
+    become the next day. Also accepts an offset without a colon, such as +0800, which RFC 3339 does not allow.
+
+    Raises ValueError if the text is not such a date-time, or if it is outside the years 1 to 9999 in Singapore.
     """
-    if "." in text:  # most times have no fraction, and this is faster than the expression
+    if "." in text:  # faster than the regular expression; most date-times have no fraction
         text = _BEYOND_MICROSECONDS.sub("", text)
     try:
         instant = msgspec.convert(text, datetime)

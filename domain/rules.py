@@ -1,4 +1,4 @@
-"""The business rules that handlers apply to notices, batches and lists."""
+"""The business rules that handlers apply to notices, batches and lists. Sections are those of the source document."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,28 +22,29 @@ def is_emcons(notice: Mapping[str, Any]) -> bool:
 
 
 def is_fully_paid(notice: Mapping[str, Any]) -> bool:
-    """Return whether a notice is fully paid (section 1.2)."""
+    """Return whether a notice is fully paid: its `payment_status` is FP (section 1.2)."""
     return bool(notice["payment_status"] == "FP")
 
 
 def is_ps_wwp(notice: Mapping[str, Any]) -> bool:
-    """Return whether a notice is a PS-WWP case (section 2.2)."""
+    """Return whether a notice is a PS-WWP case: suspension type PS for the reason WWP (section 2.2)."""
     return bool(notice["suspension_type"] == "PS" and notice["epr_reason_of_suspension"] == "WWP")
 
 
 def require_dayend(flag: str | None, instant: datetime, window: Window | None) -> None:
     """Raise DayendNotReachedError unless court notices may be updated at an instant (section 1.3).
 
-    `flag` is the day-end flag of `dayend_date`; `window` is None if updates are accepted at any time of day.
+    `flag` is the day-end flag of the date that `dayend_date` returns. If `window` is None, updates are accepted at any
+    time of day.
     """
     if flag != "Y" or not in_window(instant.astimezone(SINGAPORE).time(), window):
         raise DayendNotReachedError
 
 
 def dayend_date(instant: datetime, window: Window | None) -> date:
-    """Return the business date whose day-end flag counts at an instant.
+    """Return the business date whose day-end flag applies at an instant.
 
-    This is today, except after midnight in a window that began the day before.
+    This is the current date, or the previous one after midnight in a window that spans midnight.
     """
     local = instant.astimezone(SINGAPORE)
     began_yesterday = window is not None and local.time() < window[1] < window[0]
@@ -66,7 +67,7 @@ def repeated(values: Iterable[T]) -> set[T]:
 def page(items: Sequence[Any], skip: int, limit: int | None) -> Any:
     """Return one page of `items` in the form of the contract: `total`, `limit`, `skip` and `data`.
 
-    Without a limit the page has everything after `skip`, and its `limit` is the number of all items.
+    The page omits the first `skip` items. If `limit` is None, the page has all others, and its `limit` is `total`.
     """
     total = len(items)
     limit = total if limit is None else limit

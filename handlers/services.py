@@ -1,4 +1,4 @@
-"""What handlers work with, and how they call a function of `db`."""
+"""The database and the clock for handlers, and methods that call functions of `db`."""
 
 import asyncio
 from collections.abc import Callable
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The database, the window in which court updates are accepted (None for the whole day), and the clock."""
+    """The database, the window in which court notices may be updated (None for the whole day), and the clock."""
 
     database: Database
     dayend_window: Window | None
@@ -28,8 +28,8 @@ class Services:
     async def read(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call `work(conn, …)` in a unit of work that only reads. Raises DatabaseError.
 
-        SQLite runs in-process, without a thread: a thread costs more than a typical read. SQL Server gets a thread,
-        which is abandoned if the call is cancelled, since its result is not needed then.
+        SQLite runs in-process, in the event loop: a thread costs more than a typical read. SQL Server gets a thread. If
+        the call is cancelled, the thread is abandoned, since its result is no longer needed.
         """
         call = partial(self.database.read, work, *args, **kwargs)
         return call() if self.database.is_embedded else await in_thread(call, abandon_on_cancel=True)
@@ -37,16 +37,16 @@ class Services:
     async def write(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call `work(conn, …)` in a unit of work that writes, in a thread. Raises DatabaseError.
 
-        A cancelled call waits until the write has finished, so that the response says what became of it.
+        A cancelled call waits until the write has finished, so that the response reports its outcome.
         """
         return await in_thread(partial(self.database.write, work, *args, **kwargs))
 
 
 async def in_thread(call: Callable[[], T], *, abandon_on_cancel: bool = False) -> T:
-    """Await a blocking function in a thread of the pool.
+    """Run a blocking function in a thread of the pool, and return its result.
 
-    The handler of a large call runs in a thread of its own, which has no event loop: there this blocks. Either way, the
-    event loop awaits the function, so a time limit has the same effect.
+    The handler of a large call runs in a thread itself, which has no event loop, and blocks here. Even then the event
+    loop awaits the function, so a time limit has the same effect.
     """
     run = partial(run_sync, call, abandon_on_cancel=abandon_on_cancel)
     return await run() if _has_event_loop() else from_thread.run(run)

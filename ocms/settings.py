@@ -209,7 +209,7 @@ class Settings(BaseSettings):
     max_waiting: Annotated[int, Field(ge=0)] = 400
     """Maximum number of requests that wait for a worker. A further one gets a 503."""
     max_wait: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
-    """Time limit for a request to wait for the service, in seconds from its first byte. Then it gets a 503."""
+    """Time limit for a request to wait for the service, in seconds without its transfer. Then it gets a 503."""
     max_received_bytes: Annotated[int, Field(ge=1)] = 2**27
     """Maximum size of all request bodies that a worker holds at a time, in bytes. A further one gets a 503."""
     caller_share: Annotated[float, Field(gt=0, le=1)] = 0.75

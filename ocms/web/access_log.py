@@ -1,4 +1,4 @@
-"""The access log: one line for each request. It shows nothing of a request's head that could be a secret."""
+"""The access log: one line for each request. It shows no part of a request's head that could be a secret."""
 
 from collections.abc import Iterable
 from functools import lru_cache
@@ -13,9 +13,9 @@ from contract.validation import shown
 from ocms.web.request_state import RequestState
 
 HIDDEN = "…"
-"""Stands for what a caller sent and the log does not show."""
+"""Replaces a part of a request that the log does not show."""
 LOGGED_PATH = 200
-"""The number of characters of a path that are searched for parts that the log may show."""
+"""The number of characters of an unknown path that are examined. The rest is not logged."""
 ADDRESS_LENGTH = 64
 """The maximum length of an IP address with its zone."""
 
@@ -24,14 +24,14 @@ _log = structlog.get_logger(__name__)
 
 
 class AccessLog:
-    """Writes the lines. Of a path, only the segments that occur in `paths` are shown."""
+    """Writes the lines. A path segment that does not occur in `paths` is replaced by `HIDDEN`."""
 
     def __init__(self, paths: Iterable[str]) -> None:
         self._paths = {"", *paths}
         self._segments = {segment for path in self._paths for segment in path.split("/")}
 
     def write(self, scope: Scope, state: RequestState, status: int, seconds: float) -> None:
-        """Write the line of a request that took some seconds."""
+        """Write the line of a request. `seconds` is its duration."""
         optional = {
             "caller": state.caller,
             "key": state.key,
@@ -57,7 +57,7 @@ class AccessLog:
 
 
 def first_fault(error: OcmsError) -> str | None:
-    """Return pointer and keyword of the first fault for which a request or a batch was refused."""
+    """Return the JSON pointer and the keyword of the first fault for which a request or a batch was refused."""
     for record in error.details.get("failed", ()):
         if record["errors"]:
             return f"/{record['index']}{shown(record['errors'][0])}"
@@ -66,7 +66,7 @@ def first_fault(error: OcmsError) -> str | None:
 
 @lru_cache(maxsize=1024)
 def _address(client: str) -> str | None:
-    """Return the address of a client; None if it is none, since `X-Forwarded-For` can have any text."""
+    """Return the IP address of a client; None if the text is not one, since `X-Forwarded-For` can have any text."""
     try:
         return str(ip_address(client.partition("%")[0]))
     except ValueError:

@@ -1,6 +1,6 @@
-"""The application of a contract: connexion routes, secures and validates; a dispatcher calls the handlers.
+"""The application of a contract: connexion routes, checks credentials and validates; a dispatcher calls the handlers.
 
-docs/decisions/0001-contract.md says why this is not connexion's `AsyncApp`.
+docs/decisions/0001-contract.md explains why it does not use connexion's `AsyncApp`.
 """
 
 import re
@@ -30,7 +30,7 @@ from ocms.web.limits import Gate
 from ocms.web.security import Credentials
 
 _OTHER_SPELLING = re.compile(r"[\x00-\x1f\x7f\\]|/\.{0,2}/|/\.{1,2}\Z")
-"""Control characters, backslashes, empty segments and dot segments, which other servers rewrite."""
+"""Control characters, backslashes, empty segments and dot segments. Other servers rewrite some of them."""
 
 Lifespan = Callable[[Any], AbstractAsyncContextManager[None]]
 
@@ -70,10 +70,10 @@ def contract_app(
 
 
 class StrictRouting(RoutingMiddleware):  # type: ignore[misc]  # connexion has no types
-    """Connexion's routing, without other spellings of a path.
+    """Routes like connexion, but refuses other spellings of a path with 404.
 
-    A rule of a gateway for a path would not apply to another spelling of it. A trailing slash is not redirected either:
-    many clients do not repeat a POST.
+    A gateway's rule for a path would not apply to another spelling of it. A path with a trailing slash is not
+    redirected: many clients follow a redirected POST with a GET, or not at all.
     """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

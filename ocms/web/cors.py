@@ -12,7 +12,7 @@ from ocms.web.request_state import request_state
 
 
 class Cors(CORSMiddleware):
-    """Allows the pages of some origins. A preflight that is not allowed gets an error like any other request."""
+    """Allows calls by web pages of `origins`. A preflight that is refused gets the usual error body."""
 
     def __init__(self, app: ASGIApp, origins: Collection[str]) -> None:
         super().__init__(app, origins, ["POST"], ["*"], expose_headers=[CORRELATION_HEADER])
@@ -23,7 +23,7 @@ class Cors(CORSMiddleware):
             headers = Headers(scope=scope)
             if "origin" in headers and "access-control-request-method" in headers:
                 response = self.preflight_response(headers)
-                if response.status_code != 200:  # noqa: PLR2004  # OK
+                if response.status_code != 200:  # noqa: PLR2004  # the status of a preflight that is allowed
                     request_state(scope).refusal = InvalidRequestError(bytes(response.body).decode())
                     await self.simple_response(scope, receive, send, request_headers=headers)
                     return

@@ -19,16 +19,16 @@ from ocms.web.request_state import RequestState, request_state
 T = TypeVar("T")
 
 LARGE = 2**14
-"""A body of more bytes is served in a thread, so that the calls of others do not wait for it.
+"""Bytes. A call with a larger body runs in a thread, so that it does not block the event loop.
 
-A thread costs 0.2 ms, and a body of this size several milliseconds.
+A thread costs 0.2 ms; a call with a body of this size takes several milliseconds.
 """
 LARGE_AT_A_TIME = 4
-"""How many large calls compute at a time. More would not be faster, since Python runs one thread at a time."""
+"""The maximum number of large calls in threads. More would not be faster: the GIL lets one thread run at a time."""
 
 
 class Dispatcher:
-    """Serves the operation that connexion's routing found. A path that is not in the contract is a page, or 404."""
+    """Calls the operation that connexion's routing found. A path outside the contract leads to a page, or to a 404."""
 
     def __init__(self, contract: Contract, handlers: Mapping[str, Handler], gate: Gate) -> None:
         self._contract = contract
@@ -67,11 +67,11 @@ class Dispatcher:
 
 
 def _run_to_end(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Return the result of a coroutine that awaits nothing. Raises what it raises."""
+    """Run a coroutine that never suspends, and return its result. Raises TypeError if it suspends."""
     try:
         coroutine.send(None)
     except StopIteration as done:
         result: T = done.value
         return result
     coroutine.close()
-    raise TypeError("a handler of a large call awaits something else than handlers.services")
+    raise TypeError("a handler of a large call may await only the methods of handlers.services")

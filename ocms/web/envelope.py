@@ -1,6 +1,7 @@
-"""The outermost layers: every request has a correlation id and an access log line, every error the one error body.
+"""The outermost layers: every request gets a correlation id and an access log line, every error the same error body.
 
-`Envelope` is around `ErrorBody`. CORS is between them, so that web pages can read errors, and preflights are logged.
+`Envelope` is the outer layer and `ErrorBody` the inner one. CORS is between them, so that web pages can read
+errors, and preflights are logged.
 """
 
 import asyncio
@@ -83,9 +84,9 @@ class Envelope:
 
 
 class ErrorBody:
-    """Responds to exceptions. A request that waited longer than `max_wait` seconds is refused with 503.
+    """Turns exceptions into error responses. A request that waited longer than `max_wait` seconds gets a 503.
 
-    An error response of the framework, such as that to an invalid `Range`, gets the one error body too.
+    An error response of the framework, such as that to an invalid `Range`, gets the same error body.
     """
 
     def __init__(self, app: ASGIApp, contract: Contract, max_wait: float) -> None:
@@ -130,7 +131,7 @@ class ErrorBody:
 
 
 async def send_json(send: Send, status: int, body: Any, headers: Mapping[str, str] | None = None) -> None:
-    """Send a JSON response. A body that is bytes is encoded already."""
+    """Send a JSON response. `body` is a value, or bytes that are encoded JSON."""
     content = body if isinstance(body, bytes) else encode_json(body)
     fields = {"Content-Type": MEDIA_TYPE, "Content-Length": str(len(content)), **(headers or {})}
     raw = [(name.lower().encode(), value.encode()) for name, value in fields.items()]
@@ -139,8 +140,8 @@ async def send_json(send: Send, status: int, body: Any, headers: Mapping[str, st
 
 
 def _require_error_body(start: Message) -> None:
-    """Raise HTTPException for the start of an error response that does not have the error body."""
-    if start["status"] >= 400 and JSON_BODY not in start["headers"]:  # noqa: PLR2004  # client and server errors
+    """Raise HTTPException if an error response is not JSON, so that the error body replaces its body."""
+    if start["status"] >= 400 and JSON_BODY not in start["headers"]:  # noqa: PLR2004  # the first status of an error
         kept = {name: value for name, value in Headers(raw=start["headers"]).items() if name not in OF_BODY}
         raise HTTPException(start["status"], headers=kept)
 
@@ -148,8 +149,8 @@ def _require_error_body(start: Message) -> None:
 def _normalise_content_type(scope: Scope, headers: Headers) -> None:
     """Rewrite the media type to the only form that connexion recognises.
 
-    A media type ignores case, optional whitespace and quotes around a parameter. connexion compares the whole text, and
-    skips validation for a type that it does not recognise.
+    Case, optional white space and quotes around a parameter have no meaning in a media type. connexion compares the
+    whole text, and skips validation for a type that it does not recognise.
     """
     given = ", ".join(headers.getlist("content-type"))
     if not given or given == MEDIA_TYPE:

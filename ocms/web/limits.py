@@ -1,4 +1,4 @@
-"""The limits on what a worker serves and holds at a time, and the share of one caller. What exceeds them gets a 503."""
+"""Limits on the calls and the body bytes of a worker, and on the share of one caller. A call beyond them gets a 503."""
 
 import math
 import time
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class Gate:
-    """Serves a limited number of calls at a time. A limited number waits, for a limited time."""
+    """Limits how many calls are served at a time, how many wait, and how long they wait."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -49,7 +49,10 @@ class Gate:
         raise BusyError(f"a call took longer than {self._settings.request_timeout:g} s")
 
     async def _wait(self, own_places: anyio.Semaphore, caller: str, arrived: float | None) -> None:
-        """Wait for one of the caller's own places first, so that a caller never keeps one of all places unused."""
+        """Wait for a place of the caller's share, then for one of all places.
+
+        In the other order, a caller could hold one of all places while it waits for its share.
+        """
         limit, max_wait = self._settings.max_waiting, self._settings.max_wait
         if self._waiting.total() >= limit or self._waiting[caller] >= _share(self._settings, limit):
             raise BusyError("too many calls are waiting")
@@ -69,7 +72,7 @@ class Gate:
 
 
 class BodyLimit:
-    """Limits the bytes of request bodies that are held at a time, from their arrival to the end of the call."""
+    """Limits the bytes of request bodies in memory. A body counts from its arrival to the end of the call."""
 
     def __init__(self, app: ASGIApp, contract: Contract, settings: Settings) -> None:
         """Raise OperatorError if the limit excludes a body that the contract allows."""
@@ -83,11 +86,11 @@ class BodyLimit:
             least = math.ceil(largest / settings.caller_share)
             raise OperatorError(
                 f"OCMS_MAX_RECEIVED_BYTES must be at least {least}: with OCMS_CALLER_SHARE={settings.caller_share:g}, "
-                f"it has no room for a body of {largest} bytes, which the contract allows"
+                f"a body of {largest} bytes, which the contract allows, would exceed the share of a caller"
             )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request. Raises BusyError while its body arrives, if there is no room for it."""
+        """Serve one request. Raises BusyError while its body arrives, if it exceeds the limit."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -98,13 +101,13 @@ class BodyLimit:
             begun = time.monotonic()
             message = await receive()
             if state.arrived:
-                state.arrived += time.monotonic() - begun  # waiting for the caller is not waiting for this service
+                state.arrived += time.monotonic() - begun  # time spent waiting for the caller does not count
             size, caller = len(message.get("body", b"")), state.caller or ""  # known before a body is read
             held += size
             self._held += size
             self._held_by[caller] += size
             if self._held_by[caller] > self._own_limit or self._held > self._limit:
-                raise BusyError("too many bytes of bodies are held")
+                raise BusyError("too many bytes of request bodies are in memory")
             return message
 
         try:
@@ -115,10 +118,10 @@ class BodyLimit:
 
 
 def waited(arrived: float | None) -> float:
-    """Return for how many seconds a request has waited since its arrival; 0 if that is not known."""
+    """Return the seconds that a request has waited for the service since `arrived`; 0 if that is None."""
     return time.monotonic() - arrived if arrived else 0.0
 
 
 def _share(settings: Settings, limit: int) -> int:
-    """Return how much of a limit one caller may take."""
+    """Return the part of a limit that one caller may take, at least 1."""
     return min(limit, max(1, int(limit * settings.caller_share)))

@@ -1,7 +1,7 @@
-"""uvicorn's HTTP/1.1 protocol with limits on time and connections, and the error body for what is not valid HTTP.
+"""uvicorn's HTTP/1.1 protocol, with limits on time and connections and with our error body for invalid HTTP.
 
-A request that is refused here passes through the application with the error in its state, so its response has the
-correlation id and the access log line of any other.
+A request that is refused here passes through the application with the error in its state, so it gets a correlation id
+and an access log line like any other request.
 """
 
 import asyncio
@@ -18,13 +18,13 @@ from ocms.web.request_state import KEY, RequestState
 from ocms.web.strict_http import Fault, StrictConnection
 
 CHECK_INTERVAL = 1.0
-"""Seconds between two checks of how long a connection has been waiting."""
+"""Seconds between two checks of the time limits of a connection."""
 DRAIN = 0.5
-"""Seconds for which an idle connection stays open when the server stops, for a request that is on its way."""
+"""Seconds for which an idle connection stays open when the server stops, since a request may be on its way."""
 TIMEOUT = 408
 TOO_LARGE_HEAD = 431
 READ_BYTES = 16 * 1024
-"""The maximum size of a read. h11 parses 16 KiB of tiny HTTP chunks in 40 ms, which blocks every other connection."""
+"""The maximum bytes of a read. h11 parses 16 KiB of tiny HTTP chunks in 40 ms, which blocks every other connection."""
 REASONS = {
     "illegal request line": "the request line is malformed",
     "illegal method": "the method is malformed",
@@ -42,24 +42,24 @@ REASONS = {
     "receive buffer too long": "the head of the request is too large",
     **{fault.lower(): fault.value for fault in Fault},
 }
-"""The reason in the access log, by the beginning of h11's text, whose rest can be bytes of the request."""
+"""The reason in the access log, by the beginning of h11's error message. The rest can contain bytes of the request."""
 
 _INCOMPLETE = (h11.IDLE, h11.SEND_BODY)
 
 
 class Protocol(H11Protocol, asyncio.BufferedProtocol):
-    """A connection."""
+    """One connection of a client."""
 
     def __init__(self, settings: Settings, **options: Any) -> None:
         super().__init__(**options)
         self.conn = StrictConnection()
         self._settings = settings
         self._begun: float | None = None
-        """When the incomplete request began, or the connection if nothing has arrived; None if there is neither."""
+        """When the incomplete request began, or the connection if nothing has arrived yet; None between requests."""
         self._unread = (0, 0.0)
-        """How many bytes of responses the caller has not read, and since when it is that many."""
+        """The number of bytes that wait to be sent, and since when this number is unchanged."""
         self._stopping = False
-        """The server is stopping."""
+        """Whether the server is stopping."""
         self._check_timer: asyncio.TimerHandle | None = None
         self._buffer = memoryview(bytearray(READ_BYTES))  # a memoryview, because TLS slices it
 
@@ -78,10 +78,10 @@ class Protocol(H11Protocol, asyncio.BufferedProtocol):
         self._begun = time.monotonic()
         self._check_timer = self.loop.call_later(CHECK_INTERVAL, self._check)
         if len(self.connections) > self._settings.max_connections:
-            self._respond(BusyError("too many callers are connected"))  # at once: it may never send a request
+            self._respond(BusyError("too many connections"))  # at once: it may never send a request
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Release what belongs to the connection."""
+        """Stop the checks of the connection."""
         if self._check_timer:
             self._check_timer.cancel()
         super().connection_lost(exc)
@@ -95,17 +95,17 @@ class Protocol(H11Protocol, asyncio.BufferedProtocol):
         if self.conn.their_state not in _INCOMPLETE:
             self._begun = None
         elif self.conn.their_state is h11.IDLE and not was_idle and not self.conn.trailing_data[0]:
-            self._become_idle()  # the rest of a body that got its response early
+            self._become_idle()  # this was the rest of a body whose response was sent before it ended
         if self._stopping and self._running:
             self.cycle.keep_alive = False
 
     def on_response_complete(self) -> None:
-        """Go on with the next request, which may have arrived already."""
+        """Continue with the next request, which may have arrived already."""
         self._expect_request(time.monotonic())
         super().on_response_complete()
 
     def _expect_request(self, now: float) -> None:
-        """Give the next request a state of its own. uvicorn copies `app_state` into the scope of each request."""
+        """Create the state of the next request. uvicorn copies `app_state` into the scope of each request."""
         self.app_state = {**self.app_state, KEY: RequestState(arrived=now, closing=self._stopping)}
 
     def _become_idle(self) -> None:
@@ -114,7 +114,7 @@ class Protocol(H11Protocol, asyncio.BufferedProtocol):
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def shutdown(self) -> None:
-        """Stop: close the connection after the response to a request in progress or on its way."""
+        """Close the connection after the response to a request that is in progress, or that arrives within `DRAIN`."""
         self._stopping = True
         if self._running:
             self._running_state.closing = True
@@ -127,7 +127,7 @@ class Protocol(H11Protocol, asyncio.BufferedProtocol):
             super().shutdown()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is not valid HTTP. uvicorn calls this while it handles h11's error."""
+        """Refuse invalid HTTP. uvicorn calls this in the `except` clause for h11's error."""
         error = sys.exception()
         hint = getattr(error, "error_status_hint", 400)
         text = str(error).lower()
@@ -135,9 +135,9 @@ class Protocol(H11Protocol, asyncio.BufferedProtocol):
         self._refuse(InvalidRequestError(reason, status=hint if hint == TOO_LARGE_HEAD else 400))
 
     def _refuse(self, error: OcmsError) -> None:
-        """Respond with an error and close.
+        """Respond with an error, and close the connection.
 
-        Do nothing while a complete request is served. Only close if a response has started.
+        If a response has started, only close the connection. While a complete request is being served, do nothing.
         """
         self._begun = None
         if self._running and not self.cycle.more_body:
@@ -145,7 +145,7 @@ class Protocol(H11Protocol, asyncio.BufferedProtocol):
         if self._running and not self.cycle.response_started:
             self._running_state.refusal, self._running_state.closing = error, True
             self.cycle.more_body = False
-            self.cycle.message_event.set()  # whoever reads the body then sees the refusal
+            self.cycle.message_event.set()  # wakes the reader of the body, which raises the refusal
         elif self._running or self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             self.transport.close()
         else:
@@ -187,7 +187,7 @@ class Protocol(H11Protocol, asyncio.BufferedProtocol):
         self.tasks.add(task)
 
     def _check(self) -> None:
-        """Close the connection if its caller has stopped sending a request or reading a response."""
+        """Refuse a request that arrives too slowly. Close a connection that is unused, or on which nothing is read."""
         self._check_timer = self.loop.call_later(CHECK_INTERVAL, self._check)
         now, limit = time.monotonic(), self._settings.body_timeout
         is_silent = self.conn.their_state is h11.IDLE and not self.conn.trailing_data[0]  # nothing has arrived yet

@@ -1,7 +1,8 @@
 """h11, with the checks of RFC 9110 and RFC 9112 that it leaves out.
 
 A gateway and this service must agree where each request ends; otherwise a request can hide in the body of another one.
-A request whose end they could dispute is refused like other invalid HTTP: `next_event` raises h11.RemoteProtocolError.
+A request about whose end they could disagree is refused like other invalid HTTP: `next_event` raises
+h11.RemoteProtocolError.
 """
 
 import re
@@ -13,13 +14,15 @@ from h11._receivebuffer import ReceiveBuffer
 
 _TEXT = rb"[\t\x20-\x7e\x80-\xff]"
 _LINES = re.compile(rb"(?:%b++\r\n(?![ \t]))*+\r\n" % _TEXT)
-"""The lines of a head, or the trailers of a chunked body: neither folded nor with control characters."""
+"""The lines of a request head, or the trailers of a chunked body, without folded lines and control characters."""
 _CHUNK_LINE = re.compile(rb"[0-9A-Fa-f]{1,16}(?:;%b*+)?\r\n" % _TEXT)
-"""The line before the data of a chunk. Its size fits into 64 bits, the limit of many other servers."""
+"""The line before the data of a chunk. The chunk size has at most 64 bits, the limit of many other servers."""
 _MAX_EXTENSIONS = 16 * 1024
-"""The maximum number of bytes in the chunk extensions of a body. They do not count towards the size of the body."""
-_FREE_CHUNKS, _AVERAGE_CHUNK = 1024, 64
-"""A body may have this many chunks of any size, and one more for each so many bytes. h11 needs 15 µs for a chunk."""
+"""The maximum total bytes of the chunk extensions of a body, which do not count towards the size of the body."""
+_FREE_CHUNKS = 1024
+"""The number of chunks that a body may have, whatever their size. h11 needs 15 µs for a chunk."""
+_AVERAGE_CHUNK = 64
+"""Bytes. A body may have one more chunk for each so many bytes of data."""
 _EMPTY_LINES = re.compile(rb"(?:\r\n)+")
 _LENGTH = b"\ncontent-length:"
 _VERSIONS = (b"1.0", b"1.1")
@@ -39,11 +42,11 @@ class Fault(StrEnum):
     VERSION = "the version is neither HTTP/1.0 nor HTTP/1.1"
     CODING = "Transfer-Encoding together with Content-Length or HTTP/1.0"
     HOST = "the Host is invalid"
-    TARGET = "the form of the target is not one of this server"
+    TARGET = "this server does not support the form of the request target"
 
 
 class StrictConnection(h11.Connection):
-    """The server's side of a connection."""
+    """The server's side of a connection, with the additional checks."""
 
     def __init__(self) -> None:
         super().__init__(h11.SERVER)
@@ -65,14 +68,14 @@ class StrictConnection(h11.Connection):
 
 
 class StrictBuffer(ReceiveBuffer):
-    """The bytes that are not parsed yet. h11 also ends a line at a bare line feed; this class does not."""
+    """The bytes that are not parsed yet. h11 accepts a bare line feed as a line end; this class refuses it."""
 
     def __init__(self) -> None:
         super().__init__()
         self._extensions = 0
-        """How many bytes of chunk extensions the present body has had."""
+        """The bytes of chunk extensions in the current body so far."""
         self._chunks = self._chunk_bytes = 0
-        """How many chunks the present body has had, and how many bytes of data they announced."""
+        """The number of chunks in the current body so far, and the sum of their sizes in bytes."""
 
     def skip_empty_lines(self) -> None:
         """Remove empty lines before a request, which some clients send after a body (RFC 9112, section 2.2)."""
@@ -117,7 +120,7 @@ class StrictBuffer(ReceiveBuffer):
 
 
 def _require_valid(request: h11.Request) -> None:
-    """Raise h11.LocalProtocolError for a request that h11 accepts and RFC 9110 or RFC 9112 does not."""
+    """Raise h11.LocalProtocolError if a request violates RFC 9110 or RFC 9112, or has an unsupported form of target."""
     headers = dict(request.headers)
     if request.http_version not in _VERSIONS:
         raise h11.LocalProtocolError(Fault.VERSION)

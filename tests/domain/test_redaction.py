@@ -17,6 +17,7 @@ from domain.redaction import redacted
         ("Password = secret", "Password=***"),
         ("?driver=x&AccessToken=secret&a=b", "?driver=x&AccessToken=***&a=b"),
         ("cannot reach https://user:secret@host/path", "cannot reach https://***@host/path"),
+        ("cannot reach https://user:sec/ret@host/path", "cannot reach https://***@host/path"),
         ("cannot reach http://secret@host:80", "cannot reach http://***@host:80"),
         ("mssql+pyodbc://user:se@cret@host/db", "mssql+pyodbc://***@host/db"),
         ("The duplicate key value is (VIP (1), A).", "The duplicate key value is ***."),
