@@ -1,4 +1,4 @@
-"""Comparing a database with what the service needs, for `ocms db check`."""
+"""Compare a database with what the service needs, for `ocms db check`."""
 
 import stat
 from collections.abc import Iterator
@@ -21,11 +21,11 @@ from db.schema import get_revision, newest, schema_of
 Types = dict[Table, dict[str, TypeEngine[Any]]]
 
 CENTS, DIGITS = 2, 10
-"""The decimals and the digits of an amount in Singapore dollars."""
+"""The scale and the least precision of an amount in Singapore dollars."""
 MICROSECONDS = 6
-"""The decimals of a second that the service writes."""
+"""The number of decimals of the seconds that the service writes."""
 OPENJSON_LEVEL = 130
-"""The lowest compatibility level of SQL Server with OPENJSON."""
+"""The lowest compatibility level of SQL Server that has OPENJSON."""
 
 _SETTINGS = text(
     "SELECT is_read_committed_snapshot_on, compatibility_level, "
@@ -83,13 +83,13 @@ def _tables(conn: Connection, types: Types) -> Iterator[str]:
                 yield f"column {table.name}.{column.name} {wrong}"
         if not _has_key_index(inspector, table, schema_of(conn)):
             names = ", ".join(column.name for column in table.primary_key)
-            yield f"table {table.name} has no primary key or unique index on {names}: each call would read all of it"
+            yield f"table {table.name} has no primary key or unique index on {names}: each request would scan it"
 
 
 def _wrong_type(table: Table, column: Column[Any], found: TypeEngine[Any], dialect: str) -> str:
     """Return what is wrong with the type of a column, or an empty text."""
     sqlite, needed, shown = dialect == "sqlite", column.type, str(found)
-    if isinstance(needed, Instant):  # older types round
+    if isinstance(needed, Instant):  # DATETIME and SMALLDATETIME round
         return "" if isinstance(found, DateTime if sqlite else DATETIME2) else f"is {shown}, needs DATETIME2"
     if isinstance(needed, Money):
         cents = isinstance(found, Numeric) and found.scale == CENTS and (found.precision or 0) >= DIGITS
@@ -145,7 +145,7 @@ def _settings(conn: Connection, found: Types) -> Iterator[str]:
 
 
 def _rounded(conn: Connection) -> Iterator[str]:
-    """Yield the columns that would round a time that the service writes, in the worst case to the next day."""
+    """Yield the columns that would round the times that the service writes, possibly up to the next day."""
     given = {"microseconds": MICROSECONDS, "schema": schema_of(conn)}
     for table_name, column_name, precision in conn.execute(_ROUNDED, given):
         table = tables.metadata.tables.get(table_name)

@@ -12,13 +12,13 @@ from domain.errors import OperatorError
 
 MARK = b"OCMD"
 _PLACE = 68
-"""Where the application id stands in the header of a file, in bytes."""
+"""The offset of the application id in the header of an SQLite file, in bytes."""
 
 
 def open_demo_file(path: Path) -> None:
-    """Create the file with the mark, unless the demo created it earlier. Raises OperatorError if it is another's.
+    """Create the file with the mark, unless the demo created it earlier. Raises OperatorError if it has no mark.
 
-    An empty file counts as missing. The header is read without SQLite, so another's file is not even opened.
+    An empty file counts as missing. The header is read without SQLite, which could change a file that it opens.
     """
     if _is_empty(path):
         create_file(path)

@@ -23,9 +23,9 @@ from domain.errors import OperatorError
 LOCK_TIMEOUT = 5
 """Seconds for which a writer on SQLite waits for the lock of another writer."""
 ATTEMPTS = 4
-"""The maximum number of calls of a unit of work that fails with transient errors."""
+"""The maximum number of attempts at a unit of work that fails with transient errors."""
 RETRY_WITHIN = 45.0
-"""No retry is scheduled this many seconds after the first failure: the caller has given up by then."""
+"""No retry begins later than this many seconds after the first failure: the caller has given up by then."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -50,7 +50,7 @@ class Database:
         return self.path is not None
 
     def __str__(self) -> str:
-        """Return the file, or the URL without password and options: `odbc_connect` has a password too."""
+        """Return the file, or the URL without password and options, since `odbc_connect` may contain a password."""
         url = self.engine.url.set(query={})
         return str(self.path or (url if url.host else "the database of OCMS_DATABASE_URL"))
 
@@ -76,9 +76,9 @@ class Database:
 
     @contextmanager
     def private(self) -> Iterator[Connection]:
-        """Open a connection that is closed afterwards, and with it its temporary tables and locks.
+        """Open a connection that is closed afterwards, which removes its temporary tables and releases its locks.
 
-        It has no transaction: see `begin_write`. Raises DatabaseError.
+        No transaction is open; `begin_write` opens one. Raises DatabaseError.
         """
         with translated(), self.engine.connect() as conn:
             conn.detach()
@@ -153,7 +153,7 @@ def in_savepoint(conn: Connection, work: Callable[P, T], *args: P.args, **kwargs
         try:
             savepoint.rollback()
         except SQLAlchemyError as error:
-            if not isinstance(cause, DatabaseUnavailableError):  # concerns the whole transaction already
+            if not isinstance(cause, DatabaseUnavailableError):  # already a failure of the whole transaction
                 raise TransactionLostError(str(cause)) from error
         raise
 
@@ -167,7 +167,8 @@ def connect(
     """
     try:
         parsed = make_url(url)
-        if "@" in f"{parsed.host}{parsed.database}" and parsed.host:  # otherwise a part of it would be shown
+        # What follows an '@' in a password is parsed as part of the host, which is shown.
+        if "@" in f"{parsed.host}{parsed.database}" and parsed.host:
             raise OperatorError("OCMS_DATABASE_URL: write '@' in a user name or password as %40")
         if parsed.get_backend_name() == "mssql" and parsed.get_driver_name() == "pyodbc":
             return Database(
@@ -176,7 +177,7 @@ def connect(
     except (ArgumentError, ModuleNotFoundError, TypeError, ValueError):
         raise OperatorError(
             "OCMS_DATABASE_URL must be an SQLAlchemy URL such as sqlite:///var/ocms.db or mssql+pyodbc://…"
-        ) from None  # the text of the cause may have a part of the password
+        ) from None  # the message of the cause may contain part of the password
     except ImportError as error:
         raise OperatorError(f"the system's ODBC library is missing, install unixodbc: {error}") from error
     if parsed.drivername not in ("sqlite", "sqlite+pysqlite"):

@@ -1,7 +1,7 @@
-"""Creating the files of an SQLite database. Other users may not read them.
+"""Create the files of an SQLite database. Other users may not read them.
 
-A command that runs with sudo must not lock out the service, so what root creates belongs to the owner of what it lies
-beside. SQLite does the same for the files that it creates next to a database, and gives them the mode of the database.
+A command that runs with sudo must not lock out the service, so a file that root creates gets the owner of the directory
+or of the database next to it. SQLite does the same for its own files, and gives them the mode of the database.
 """
 
 import os
@@ -30,7 +30,8 @@ def create_file(path: Path) -> None:
 def create_private(path: Path, beside: Path) -> int:
     """Create an empty file that only its owner may read, and return its descriptor.
 
-    Raises OSError: FileExistsError also for a symbolic link, which is never followed.
+    If root creates it, it gets the owner of `beside`. Raises OSError; FileExistsError also for a symbolic link, which
+    is never followed.
     """
     file = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     _give_to_owner_of(beside, file)

@@ -74,7 +74,7 @@ def _locked_file(database: Path, job: str) -> Iterator[None]:
 def _open_lock(path: Path, database: Path) -> int:
     """Open or create a lock file. flock needs read access only, so the file may belong to another user.
 
-    Whoever may write the database may lock it: if its group may, the group may read the lock file.
+    If the group of the database may write it, that group may read, and thus lock, the lock file.
     """
     with suppress(FileExistsError):
         file = create_private(path, database)
@@ -94,7 +94,7 @@ def _lock_application(conn: Connection, job: str) -> None:
         while cursor.description is None or (row := cursor.fetchone()) is None:
             if not cursor.nextset():
                 raise DatabaseError("sp_getapplock returned no result")
-        cursor.commit()  # the session owns the lock; without a commit it would stay in a transaction
+        cursor.commit()  # the session keeps the lock; without a commit the connection would stay in a transaction
     except conn.dialect.dbapi.Error as error:  # type: ignore[union-attr]  # a connection has a driver
         raise of_odbc(error) from error
     finally:

@@ -1,6 +1,6 @@
-"""The runs of jobs, `ocms_job_run`: when each started, how it ended, and whether it was alerted.
+"""The runs of jobs, `ocms_job_run`: when each started, how it ended, and whether an alert about it was sent.
 
-A run in the future, recorded while a clock was wrong, does not count: a query with `now` leaves it out.
+A run in the future, recorded while a clock was wrong, does not count: queries with `now` exclude it.
 """
 
 from datetime import datetime
@@ -36,14 +36,14 @@ class Changes(NamedTuple):
 
 
 def insert_run(conn: Connection, job: str, started: datetime, *, host: str, due: datetime | None = None) -> int:
-    """Record that a job has started, and return the run's number. `due` is None if it was started by hand."""
+    """Record that a job has started, and return the number of the run. `due` is None for a run by hand."""
     return _insert(conn, job=job, started=started, due=due, host=host, outcome=RUNNING)
 
 
 def insert_missed(  # noqa: PLR0913  # the columns of a missed run
     conn: Connection, job: str, now: datetime, *, host: str, due: datetime, reason: str, detail: str
 ) -> int:
-    """Record that a job has not succeeded in time, and return the run's number."""
+    """Record that a job has not succeeded in time, and return the number of this record."""
     columns = {"outcome": MISSED, "reason": reason, "detail": _cut("detail", detail)}
     return _insert(conn, job=job, started=now, finished=now, due=due, host=host, **columns)
 
@@ -60,7 +60,7 @@ def has_open_runs(conn: Connection, job: str) -> bool:
 
 
 def close_abandoned_runs(conn: Connection, job: str, *, reason: str, detail: str) -> int:
-    """Record the runs of a job without an end as interrupted, and return their number. Their time of end stays NULL.
+    """Record the runs of a job that have no end as interrupted, and return how many. Their time of end stays NULL.
 
     The caller must hold the job's lock: otherwise a run may still be running.
     """
@@ -79,7 +79,7 @@ def finish_run(  # noqa: PLR0913  # the columns of a finished run
     reason: str | None = None,
     detail: str = "",
 ) -> bool:
-    """Record how a run has ended, and return whether it was still open. A longer `detail` is cut to its column."""
+    """Record how a run ended, and return whether it was still running. `detail` is cut to fit its column."""
     columns = {"finished": finished, "outcome": outcome, "reason": reason, "detail": _cut("detail", detail)}
     counted = changes._asdict() if changes else {}
     running = and_(job_run.c.run_id == run_id, job_run.c.outcome == RUNNING)
@@ -110,7 +110,7 @@ def list_runs(conn: Connection, limit: int) -> list[RunRow]:
 
 
 def get_future_run(conn: Connection, job: str, now: datetime) -> RunRow | None:
-    """Return the run of a job that started last, of those that started or ended in the future; or None."""
+    """Return the last run of a job that started or ended in the future, or None."""
     in_future = select(job_run).where(job_run.c.job == job, _later(now)).order_by(job_run.c.started.desc())
     row = conn.execute(in_future.limit(1)).mappings().first()
     return None if row is None else dict(row)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import structlog
 
 SAME_REQUEST = (307, 308)
-"""Redirects that repeat the request. The others become a GET without the message, of a login page for example."""
+"""The statuses of redirects that repeat the request. After others, requests sends a GET without the message."""
 
 _log = structlog.get_logger(__name__)
 
@@ -14,10 +14,10 @@ _log = structlog.get_logger(__name__)
 def send_alert(urls: Sequence[str], title: str, text: str, *, good: bool = False) -> int:
     """Send an alert to every URL, and return how many channels accepted it. `good` marks good news.
 
-    A channel that fails is logged. Nothing is raised, so a broken channel never stops a job.
+    A failure of a channel is logged and not raised, so a broken channel never stops a job.
     """
     if not urls:
-        _log.warning("alert_not_sent", title=title, reason="OCMS_ALERT_URLS is empty")
+        _log.warning("alert_not_sent", title=title, reason="OCMS_ALERT_URLS has no URL")
     accepted = [_send(url, title, text, "success" if good else "failure") for url in urls]
     for number, success in enumerate(accepted, start=1):
         if not success:
@@ -39,9 +39,10 @@ def _send(url: str, title: str, text: str, kind: str) -> bool:
 
 @contextmanager
 def _redirected_only_with_the_message() -> Iterator[None]:
-    """Have the requests library, which Apprise's channels use, follow no redirect that would lose the message.
+    """Prevent the requests library, which Apprise uses, from following a redirect that would lose the message.
 
-    The library has no option for this. A redirect that is not followed is a failure of the channel.
+    The library has no option for this. A redirect that is not followed counts as a failure of the channel, not as the
+    success of, for example, a login page.
     """
     from requests import Response, Session  # noqa: PLC0415  # see above
 
@@ -57,4 +58,4 @@ def _redirected_only_with_the_message() -> Iterator[None]:
     try:
         yield
     finally:
-        Session.get_redirect_target = original  # type: ignore[method-assign]  # as it was
+        Session.get_redirect_target = original  # type: ignore[method-assign]  # see above

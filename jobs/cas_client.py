@@ -1,4 +1,4 @@
-"""The client of CAS, the Court Admin System, driven by ``openapi/cas.yaml``."""
+"""The client of CAS, the Court Admin System. Path, header and validation rules come from ``openapi/cas.yaml``."""
 
 import socket
 import ssl
@@ -38,8 +38,9 @@ OPERATION = "getVipVehicles"
 SUCCESS = "200"
 """The status whose body is the list. Any other is a failure: the body of a 206, for example, is part of a list."""
 SERVER_ERRORS = 500
+"""The lowest status of a server error. Server errors are retried."""
 BLOCK = 2**16
-"""Bytes that are parsed at a time."""
+"""The minimum number of bytes that are parsed at a time, except at the end."""
 SHOWN = 3
 """The number of invalid records that an error describes."""
 SHOWN_HEADER = 50
@@ -50,7 +51,7 @@ Vehicles = list[dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class CasOptions:
-    """How to call CAS. Times are in seconds; the settings with `OCMS_CAS_` before the name describe each field."""
+    """How to call CAS. Times are in seconds. The setting `OCMS_CAS_…` of the same name describes each field."""
 
     url: str
     api_key: str
@@ -63,6 +64,7 @@ class CasOptions:
     tls: ssl.SSLContext
     """See `jobs.cas_tls.tls_context`."""
     trust_environment: bool
+    """See `OCMS_TRUST_ENVIRONMENT`."""
 
 
 class CasClient:
@@ -79,8 +81,9 @@ class CasClient:
         """Yield attempts to read the full list (section 1.4), each a context manager that yields the list in parts.
 
         Each part is valid against the contract; an error of the list as a whole is raised after its last part. A
-        connection error, a truncated response or a 5xx is retried with growing waits, up to `attempts` times and until
-        `deadline`: its error is suppressed while another attempt follows. Any other error ends the attempts.
+        connection error, a time-out, a truncated response or a 5xx is retried with growing waits, until `attempts`
+        attempts were made or `deadline` has passed. Its error is suppressed if another attempt follows. Any other error
+        ends the attempts.
         """
         options = self._options
         end = time.monotonic() + options.deadline
@@ -117,7 +120,7 @@ class CasClient:
                 ) as response,
             ):
                 if str(response.status_code) != SUCCESS:
-                    # Only an HTTP response can be the proxy's own; HTTPS is a tunnel.
+                    # The proxy itself may have responded to plain HTTP; HTTPS is a tunnel through it.
                     raise CasStatusError(response.status_code, "" if options.url.startswith("https:") else route.proxy)
                 try:
                     yield from self._vehicles(self._blocks(response, end))
@@ -167,7 +170,7 @@ class CasClient:
         yield bytes(block)
 
     def _in_time(self, pieces: Iterable[bytes], end: float) -> Iterator[bytes]:
-        """Yield pieces until the deadline, when the shutdown of the connection may look like the end of the body."""
+        """Yield pieces. Raise DeadlineError at the deadline, even if the shutdown looks like the end of the body."""
         for piece in chain(pieces, [b""]):
             if time.monotonic() >= end:
                 raise self._deadline_error()
@@ -176,7 +179,7 @@ class CasClient:
     def _vehicles(self, blocks: Iterator[bytes]) -> Iterator[Vehicles]:
         """Parse and validate the list.
 
-        No part is yielded from the first invalid record on. The rest is read to count the invalid records.
+        After an invalid record nothing more is yielded; the rest is read to count the invalid records.
         """
         count, invalid, described = 0, 0, list[str]()
         try:
@@ -209,13 +212,13 @@ class CasClient:
 
 
 def _not_json(error: ValueError) -> NotJsonError:
-    if isinstance(error, RepeatedMemberError):  # its text has a name that CAS chose, which may be that of a vehicle
+    if isinstance(error, RepeatedMemberError):  # its message has a name from the response, perhaps that of a vehicle
         return NotJsonError("the response of CAS is not JSON: an object has a member more than once", str(error))
     return NotJsonError(f"the response of CAS is not JSON: {error}")
 
 
 def _coding_and_type(response: httpx2.Response) -> str:
-    """Return the headers that say what a response is instead of JSON."""
+    """Return, for an error text, the headers that describe a response that is not JSON."""
     names = [name for name in ("Content-Type", "Content-Encoding") if name in response.headers]
     return "".join(f"; its {name} is {response.headers[name][:SHOWN_HEADER]!r}" for name in names)
 
@@ -229,9 +232,9 @@ def _is_transient(error: Exception) -> bool:
 
 @contextmanager
 def _shut_down_at(end: float, also: Callable[[str, Any], None]) -> Iterator[Callable[[str, Any], None]]:
-    """Shut down the connection at a time on the monotonic clock, to interrupt a read or write that blocks.
+    """Shut down the connection at `end` on the monotonic clock, to interrupt a read or write that blocks.
 
-    Yields the trace function for the HTTP client, which reports the connection; `also` receives the same reports.
+    Yields a trace function, which the HTTP client calls for each new connection. It passes each call to `also`.
     """
     with ExitStack() as stack:
 

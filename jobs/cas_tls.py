@@ -1,4 +1,4 @@
-"""TLS with CAS: which authority to trust, and which certificate to present."""
+"""TLS with CAS: the authorities to trust and the client certificate to present."""
 
 import ssl
 

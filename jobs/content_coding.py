@@ -1,4 +1,4 @@
-"""The content codings gzip and deflate of a response, decompressed in pieces of bounded size."""
+"""Decompress a response with the content coding gzip or deflate, in pieces of bounded size."""
 
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 ACCEPTED = "gzip, deflate"
 """The value of `Accept-Encoding`."""
 PIECE = 2**16
-"""The maximum number of bytes that are decompressed at a time."""
-_GZIP, _ZLIB, _RAW = 31, 15, -15  # the wbits of zlib
-_ZLIB_METHOD = 8  # the lower half of the first byte
+"""The maximum size of a decompressed piece, in bytes."""
+_GZIP, _ZLIB, _RAW = 31, 15, -15  # the `wbits` argument of zlib
+_ZLIB_METHOD = 8  # the low four bits of the first byte of a zlib header
 
 
 class ContentCodingError(ValueError):
@@ -20,9 +20,9 @@ class TruncatedContentError(ValueError):
 
 
 def decoded(pieces: Iterable[bytes], codings: Sequence[str]) -> Iterator[bytes]:
-    """Yield a body without its content codings, which are the values of `Content-Encoding`.
+    """Yield a body decompressed. `codings` are the values of `Content-Encoding`.
 
-    A coding that is not known is ignored: `utf-8` occurs, for example. Raises ContentCodingError and
+    An unknown coding is ignored, since servers send values such as `utf-8`. Raises ContentCodingError and
     TruncatedContentError, and whatever `pieces` raises.
     """
     match [coding for coding in map(str.lower, codings) if coding in ("gzip", "x-gzip", "deflate")]:
@@ -54,7 +54,7 @@ def _inflate(pieces: Iterable[bytes], *, gzip: bool) -> Iterator[bytes]:
             yield block
             rest = b""
             if stream.eof:
-                padding = b"\0"  # zeros may fill up the body after a member
+                padding = b"\0"  # zeros may follow a member as padding
                 rest, stream = stream.unused_data.lstrip(padding), None
     if stream:
         raise TruncatedContentError("the compressed data ends early")

@@ -1,4 +1,4 @@
-"""What the environment of the process changes in calls to others: the proxy, and the trusted authorities."""
+"""The environment variables that affect outgoing requests: the proxies and the trusted authorities."""
 
 import os
 import ssl
@@ -11,15 +11,16 @@ import httpx2
 from domain.errors import OperatorError
 
 REMEDY = "correct or unset it, or set OCMS_TRUST_ENVIRONMENT=false"
+"""The advice in an error about a variable."""
 
 
 def authorities_variable() -> str | None:
-    """Return the variable that replaces the public authorities, or None."""
+    """Return the variable that is set and replaces the public authorities, or None."""
     return next((name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)), None)
 
 
 def public_authorities(*, trust_environment: bool) -> ssl.SSLContext:
-    """Return a TLS context for the public authorities, or for those that the environment names.
+    """Return a TLS context that trusts the public authorities, or those that the environment names.
 
     Raises OperatorError if the environment names a file or a folder that cannot be used.
     """
@@ -59,29 +60,29 @@ def require_usable_proxies() -> None:
 
 
 class Route:
-    """Finds out whether a request goes through a proxy. Its `trace` is for the HTTP client's extension of that name."""
+    """Finds out whether a request goes through a proxy. Pass `trace` as the HTTP client's extension of that name."""
 
     def __init__(self, url: str) -> None:
         target = httpx2.URL(url)
         self._scheme = target.scheme
         self._target = target.raw_host.decode(), target.port or (443 if target.scheme == "https" else 80)
         self.proxy = ""
-        """The proxy in words; empty if there is none."""
+        """A description of the proxy for error texts; empty if there is none."""
 
     def trace(self, event: str, info: Any) -> None:
-        """Note where the client connects to."""
+        """Record where the client connects to."""
         if event == "connection.connect_tcp.started" and (info["host"], info["port"]) != self._target:
             variable = _variable(self._scheme if self._scheme in getproxies() else "all")
             self.proxy = f"the proxy of {variable} at {info['host']}:{info['port']}"
 
     @property
     def through(self) -> str:
-        """Words to follow an address; empty if there is no proxy."""
+        """Text that follows an address in an error; empty if there is no proxy."""
         return f" through {self.proxy}" if self.proxy else ""
 
     @property
     def came_through(self) -> str:
-        """Words to follow what is wrong with a response; empty if there is no proxy."""
+        """Text that follows the description of a bad response; empty if there is no proxy."""
         return f"; it came through {self.proxy}" if self.proxy else ""
 
 

@@ -1,8 +1,8 @@
 """The ways in which a refresh of the VIP list can fail (section 1.4).
 
-The text of an error goes to the log, the alert and the record of the run. It names no vehicle, because the list is
-sensitive; only the record also has the text `vehicles`. `reason` names the kind of failure, and
-docs/operations/vip-refresh.md says what to do about each kind.
+The message of an error goes to the log, the alert and the record of the run. It names no vehicle, because the list is
+sensitive. Vehicles are named in `vehicles` only, which goes to the record alone. `reason` is the kind of failure;
+docs/operations/vip-refresh.md describes what to do about each kind.
 """
 
 from typing import ClassVar
@@ -117,7 +117,7 @@ class TakenOverError(RefreshError):
 DATABASE = "database"
 """The database failed."""
 UNEXPECTED = "unexpected"
-"""The job failed with an error that it does not expect: a defect of this service."""
+"""The job failed with an error of no other kind: a defect of this service."""
 STOPPED = "stopped"
 """The process received SIGINT or SIGTERM during the run."""
 KILLED = "killed"

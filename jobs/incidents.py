@@ -1,8 +1,9 @@
 """The alerts about one job: one for each reason during an incident, and one when the incident ends.
 
-An incident lasts from the first failure to the next success. The record of the runs says which alerts were sent, so all
-replicas and all runs by hand share that knowledge, and an alert that no channel accepted is sent again. A failure that
-could not be recorded is remembered in this process only, and its alert is sent again at its next occurrence.
+An incident lasts from the first failure to the next success. Sent alerts are recorded with the run in the database, so
+replicas and runs by hand do not repeat them. An alert that no channel accepted is sent again. If the database cannot
+record a failure, only this process remembers that it sent the alert; if no channel accepted it, the next failure of
+the same kind sends it again.
 """
 
 import socket
@@ -32,11 +33,13 @@ from jobs import failures
 MISSED_AFTER = timedelta(hours=25)
 """A daily job is out of date if its last success is older than this."""
 GRACE = timedelta(hours=1)
-"""A job is not out of date earlier than this after its due time. A day of 25 hours, when clocks go back, needs it."""
+"""A job is never out of date sooner than this after its due time, even if clocks went back and the day had 25 hours."""
 RESEND_AFTER = timedelta(hours=1)
 """An alert that no channel accepted is sent again after this time."""
 GUIDE = "docs/operations/vip-refresh.md"
+"""The page that alerts refer to."""
 HOST = socket.gethostname()
+"""The name of this machine, for alerts and the record of the runs."""
 
 _log = structlog.get_logger(__name__)
 
@@ -60,9 +63,9 @@ class Incidents:
         self._send_alert = send_alert
         self._now = now
         self._current_until: datetime | None = None
-        """Until this time the job is not out of date, so the database need not be asked."""
+        """The job is not out of date before this time, so the database is not queried until then."""
         self._resend_at: datetime | None = None
-        """When to send again what no channel accepted."""
+        """When to send the alerts again that no channel accepted."""
         self._unrecorded: dict[str, datetime] = {}
         """When this process sent an alert about a failure that the database could not record, by reason."""
 
@@ -71,7 +74,7 @@ class Incidents:
         self._with_lock(self._check, due)
 
     def send_alerts(self) -> None:
-        """Send the alerts that the record of the runs asks for and that were not sent yet."""
+        """Send the alerts about recorded runs that were not sent yet."""
         self._with_lock(self._send_alerts)
 
     def alert_unrecorded(self, error: Exception) -> None:
@@ -148,24 +151,24 @@ class Incidents:
         return accepted
 
     def _send(self, title: str, text: str, reason: str | None) -> bool:
-        """Send an alert, and return whether any channel accepted it. Without a reason it is good news."""
+        """Send an alert, and return whether any channel accepted it. An alert without a reason is good news."""
         text = f"{text}\nWhat to do: {GUIDE}, under {reason}" if reason else text
         return self._send_alert(f"OCMS: {title}", text, good=reason is None) > 0
 
 
 def missed(last: datetime) -> str:
-    """Return the sentence that says since when a job has not succeeded."""
+    """Return the text of the alert that a job has not succeeded since `last`."""
     return f"no refresh has succeeded for {MISSED_AFTER // timedelta(hours=1)} hours, since {last:%Y-%m-%d %H:%M}"
 
 
 def in_future(run: RunRow) -> str:
-    """Return the sentence that says that a run is in the future."""
+    """Return the text that reports a run in the future."""
     when = max(run["started"], run["finished"] or run["started"])
     return f"run {run['run_id']} does not count, because its time is in the future, {when:%Y-%m-%d %H:%M}"
 
 
 def _is_ahead(instant: datetime | None, now: datetime, most: timedelta) -> bool:
-    """Return whether an instant is in the next `most`. It may be further ahead if the clock was set back."""
+    """Return whether an instant is ahead by at most `most`. One further ahead means that the clock was set back."""
     return instant is not None and now < instant <= now + most + CLOCK_SKEW
 
 
@@ -174,7 +177,7 @@ def _counts(run: RunRow) -> str:
 
 
 def _without_alert(incident: Incident) -> Iterator[RunRow]:
-    """Yield the last run of each reason that has had no alert since the last success."""
+    """Yield the last run of each reason for which no alert was sent since the last success."""
     alerted = {run["reason"] for run in incident.after if run["alerted"]}
     last = {run["reason"]: run for run in incident.after}
     yield from (run for reason, run in last.items() if reason not in alerted)

@@ -1,4 +1,4 @@
-"""A certificate and its private key, in PEM files: loading them, and saying which file has which fault."""
+"""Load a certificate and its private key from PEM files, with an error that names the faulty file."""
 
 import ssl
 from collections.abc import Callable
@@ -20,7 +20,7 @@ SHOWN = 16
 
 @dataclass(frozen=True, slots=True)
 class KeyPair:
-    """The files of a certificate chain and of its key. `prefix` begins the names of their settings."""
+    """The files of a certificate chain and of its key. The names of their settings begin with `prefix`."""
 
     prefix: str
     cert_file: str
@@ -28,9 +28,9 @@ class KeyPair:
     password: str
 
     def load_into(self, context: ssl.SSLContext, now: Callable[[], datetime]) -> dict[str, str]:
-        """Present the certificate in this context. Return its fingerprint and its last day, as text.
+        """Load the pair into a TLS context. Return the fingerprint and the last day of the certificate, as text.
 
-        Raises OperatorError, which names the setting, the file and the fault.
+        Raises OperatorError, which names the setting, the file and the fault. An expired certificate is a fault.
         """
         asked = False
 

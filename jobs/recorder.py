@@ -1,4 +1,4 @@
-"""The record of a job's runs: one run at a time on all machines, and one for each due time."""
+"""Run a job under its lock, once for each due time across all machines, and record each run in the database."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -36,7 +36,7 @@ class JobFailedError(OperatorError):
 
 
 class Run:
-    """A run of a job. Both of its ends are recorded here: success by the work itself, failure by `recorded`."""
+    """A run of a job. `recorded` records its start and its failure; the job itself calls `succeed`."""
 
     def __init__(self, database: Database, job: str, now: Callable[[], datetime]) -> None:
         self._database = database
@@ -71,9 +71,8 @@ class Run:
         return self.run_id
 
     def _start(self, due: datetime | None) -> None:
-        with (
-            self._database.writing() as conn
-        ):  # no retry: if only the reply to COMMIT was lost, it would record this run as killed
+        # No retry: if only the response to COMMIT was lost, a retry would record this run as killed.
+        with self._database.writing() as conn:
             _close_abandoned(conn, self._job)
             self.run_id = insert_run(conn, self._job, self._now(), host=HOST, due=due)
         _log.info("job_started", job=self._job, run=self.run_id, due=due and due.isoformat())
@@ -93,7 +92,7 @@ class Run:
 
 
 class Recorder:
-    """Runs one job under its lock, records each run, and has the operators alerted."""
+    """Runs one job under its lock, records each run, and alerts the operators."""
 
     def __init__(self, database: Database, job: str, incidents: Incidents, now: Callable[[], datetime]) -> None:
         self._database = database
@@ -102,7 +101,7 @@ class Recorder:
         self._now = now
         self._done: datetime | None = None
         self._future: int | None = None
-        """The run in the future that was logged."""
+        """The number of the run in the future that was logged last."""
 
     def run(self, work: Callable[[Run], T], *, due: datetime | None = None, again: bool = False) -> T | None:
         """Call `work` as a run of the job, and return its result; return None if the due time is already done.

@@ -36,7 +36,7 @@ _log = structlog.get_logger(__name__)
 
 
 class VipVehicleSource(Protocol):
-    """Where the list comes from: CAS."""
+    """A source of the list: CAS."""
 
     def attempts(self) -> Iterator[AbstractContextManager[Parts]]:
         """Yield attempts to read the list from its beginning; use the first one whose block ends without an error.
@@ -47,7 +47,7 @@ class VipVehicleSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class VipRefresh:
-    """The refresh. A list smaller than `min_share` (0 to 1) of the previous one is refused."""
+    """The refresh. It refuses a list smaller than `min_share` (0 to 1) of the previous one."""
 
     database: Database
     cas: VipVehicleSource
@@ -58,8 +58,9 @@ class VipRefresh:
     def refresh(self, run: Run, *, force: bool = False, progress: Callable[[int], None] = lambda _: None) -> Changes:
         """Stage the list of CAS; then replace the table and record the success in one transaction.
 
-        `force` accepts a list of any size; `progress` is called with the number of vehicles staged so far.
-        Raises RefreshError and DatabaseError; the previous list then stays.
+        `force` accepts a list of any size except an empty one; `progress` is called with the number of vehicles staged
+        so far. A transient database error repeats all of it, including the call of CAS. Raises RefreshError and
+        DatabaseError; the previous list then stays in use.
         """
         changes = retry(lambda: self._refresh(run, 0.0 if force else self.min_share, progress), within=None)
         _log.info("vip_vehicles_refreshed", run=run.run_id, **changes._asdict())
@@ -80,7 +81,7 @@ class VipRefresh:
         return changes
 
     def _fetch(self, conn: Connection, progress: Callable[[int], None]) -> Staged:
-        """Read the list of CAS into a staging table, beside the list in use."""
+        """Read the list of CAS into a staging table. The table in use does not change."""
         for attempt in self.cas.attempts():
             with attempt as parts:
                 return _stage(conn, parts, progress)
@@ -92,7 +93,7 @@ def _stage(conn: Connection, parts: Parts, progress: Callable[[int], None]) -> S
         staged = create_vip_staging(conn)
     count = 0
     for chunk in chunks(chain.from_iterable(parts)):
-        with conn.begin():  # one short transaction for each chunk, however slowly CAS sends
+        with conn.begin():  # one short transaction for each chunk: none stays open while CAS sends slowly
             count += stage_vip_vehicles(conn, staged, chunk)
         progress(count)
     return staged
@@ -109,7 +110,8 @@ def _require_size(changes: Changes, min_share: float) -> None:
 def _duplicates(conn: Connection, staged: Staged) -> DuplicateVehicleError:
     """Return the error that lists repeated vehicles.
 
-    The primary key detects duplicates; listing them takes half as long as the replacement, so it is done on failure.
+    The primary key detects duplicates; listing them takes half as long as the replacement, so it is
+    done only on failure.
     """
     with conn.begin():
         count, first = count_repeated_vip_vehicles(conn, staged, SHOWN)

@@ -15,7 +15,7 @@ from domain.errors import JobRunningError, OperatorError
 from jobs.due import last_due
 
 PAUSE = 1.0
-"""Seconds between two checks of the clock. A stop takes effect within this time."""
+"""Seconds between two checks of the clock."""
 PAUSES_PER_CHECK = 60
 """After this many pauses each job is checked, even if the scheduler starts none: the host may have been suspended at
 the due time, or another replica may have died during its run."""
@@ -24,10 +24,10 @@ _log = structlog.get_logger(__name__)
 
 
 class RunIfDue(Protocol):
-    """Runs a job for its due time, unless that is done."""
+    """Runs a job for its due time, unless a run for that time is done."""
 
     def __call__(self, job: str, due: datetime, *, again: bool) -> object:
-        """Run a job. With `again` a due time whose run failed is not done. Raises OperatorError and DatabaseError."""
+        """Run a job. With `again`, a failed run does not count as done. Raises OperatorError and DatabaseError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Loop:
     def run(self, wait: Callable[[float], bool]) -> None:
         """Run until `wait`, which gets a number of seconds, returns true.
 
-        The loop begins with the runs that are due and not done, including those that failed.
+        The loop begins with the runs that are due and not done. Here a failed run does not count as done.
         """
         scheduler = self.plan()
         self.check_all(again=True)
@@ -71,7 +71,7 @@ class Loop:
         return scheduler
 
     def check_all(self, *, again: bool = False) -> None:
-        """Run each job whose last due time is not done."""
+        """Run each job whose last due time is not done. With `again`, a failed run does not count as done."""
         for daily in self._jobs:
             self._check(daily, again=again)
 

@@ -1,4 +1,4 @@
-"""Child processes that end when the process that started them ends, however that happens."""
+"""Stop child processes when their parent ends, even if it was killed."""
 
 import os
 import signal
@@ -9,14 +9,14 @@ from multiprocessing import parent_process
 from multiprocessing.process import BaseProcess
 
 STOP_SECONDS = 5.0
-"""How long a child may take to stop by SIGTERM before it ends without any further step."""
+"""Seconds that a child has to stop after SIGTERM. Then it exits at once, without clean-up."""
 
 
 def end_with_parent() -> None:
     """Stop this process when its parent has ended, even by SIGKILL; otherwise it would hold its port for ever.
 
-    It is called in a child that multiprocessing has started, and does nothing in another process. The parent holds the
-    other end of a pipe, which the system closes; unlike Linux's parent-death signal this works on every system.
+    Call it in a child that multiprocessing has started; it does nothing in another process. The parent holds one end of
+    a pipe, which the system closes when the parent ends; unlike Linux's parent-death signal this is portable.
     """
     if parent := parent_process():
         if not parent.is_alive():

@@ -32,15 +32,18 @@ from ocms.web.server import require_free, serve
 KEYS = {caller: DEMO_KEYS[caller] for caller in ("CAS", "PLUS")}
 """The keys of the callers. They work in the demo only: `ocms serve` refuses them."""
 NOTICES = 1000
+"""The number of sample notices."""
 START_SECONDS = 30
+"""Seconds that a process may take until it accepts connections."""
 STOP_SECONDS = 4
-"""How long the processes may take to stop before they are killed."""
+"""Seconds that the processes may take to stop before they are killed."""
 
 
 def run_demo(port: int | None, cas_port: int | None, main: Callable[[], None]) -> None:
-    """Run the demo until SIGINT or SIGTERM. `main` runs a command of `sys.argv`.
+    """Run the demo until SIGINT or SIGTERM. `main` runs the command line in `sys.argv`.
 
-    Raises OperatorError if a process of the demo ends by itself, or if the demo did not create the database.
+    Raises OperatorError if a port is in use, a process of the demo ends by itself, or another program created the
+    database.
     """
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -55,7 +58,7 @@ def run_demo(port: int | None, cas_port: int | None, main: Callable[[], None]) -
         "OCMS_API_KEYS": ",".join(str(ApiKey(caller, hash_key(key))) for caller, key in KEYS.items()),
         "OCMS_CAS_URL": f"http://127.0.0.1:{cas_port}",
         "OCMS_CAS_API_KEY": DEMO_KEYS["OCMS"],
-        "OCMS_TRUST_ENVIRONMENT": "false",  # a proxy does not reach the mock CAS on this machine
+        "OCMS_TRUST_ENVIRONMENT": "false",  # a proxy cannot reach the mock CAS on this machine
     }
     os.environ.setdefault("OCMS_LOG_FORMAT", "console")  # the demo is read by a person at a terminal
     settings = load_settings()
@@ -93,7 +96,7 @@ def _prepare(settings: Settings) -> None:
 
 
 def _serve(port: int) -> None:
-    """Serve the API as `ocms serve` does, but with the demo's keys. Only a call from Python can do that."""
+    """Serve the API as `ocms serve` does, but accept the demo's keys, which that command refuses."""
     try:
         serve(create_service(load_settings()), create_service, "127.0.0.1", port)
     except OperatorError as error:
@@ -111,8 +114,9 @@ Processes = list[BaseProcess]
 
 def _start(processes: Processes, name: str, target: Callable[..., None], *arguments: object) -> BaseProcess:
     process = get_context("spawn").Process(target=target, name=name, args=arguments)
-    # Ctrl-C reaches every process. One that is still starting would print a traceback; SIGTERM ends it silently.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # a child inherits this
+    # Ctrl-C reaches every process, and one that is still starting would print a traceback. The child inherits this
+    # mask, so only the SIGTERM of `_processes` stops it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         process.start()
     finally:
@@ -123,7 +127,7 @@ def _start(processes: Processes, name: str, target: Callable[..., None], *argume
 
 @contextmanager
 def _processes() -> Iterator[Processes]:
-    """Yield a list of processes, and end them with the block."""
+    """Yield a list for processes, and stop those in it when the block ends."""
     processes: Processes = []
     try:
         yield processes
@@ -144,7 +148,7 @@ def _wait_for(port: int, processes: Processes, stop: threading.Event) -> None:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0 or stop.wait(0.1):
                 return
-    raise OperatorError(f"nothing responds on port {port} after {START_SECONDS} seconds; the log above says why")
+    raise OperatorError(f"nothing listens on port {port} after {START_SECONDS} seconds; the log above says why")
 
 
 def _require_alive(processes: Processes) -> None:

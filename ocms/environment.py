@@ -1,4 +1,4 @@
-"""The variables that the settings are read from: the environment, and a `.env` file in the current directory."""
+"""Read the variables of the settings from the environment and from a `.env` file in the current directory."""
 
 import difflib
 import os
@@ -20,9 +20,9 @@ from domain.errors import OperatorError
 PREFIX = "OCMS_"
 FILE = Path(".env")
 NOT_SETTINGS = ("OCMS_CONTRACT_", "OCMS_NIGHTLY", "OCMS_TEST_", "OCMS_VERIFY_KEYS")
-"""Beginnings of variables that are not settings: keys for verifying a deployment, and options of the tests."""
+"""Prefixes of variables that are not settings: the keys for `ocms spec verify`, and the options of the tests."""
 QUOTED = re.compile(r"""(["']).*\1""")
-"""A value in quotes. `docker --env-file` does not remove them."""
+"""A value in quotes. A shell removes them, `docker --env-file` does not."""
 
 _LINK = re.compile(r"(tcp|udp|sctp)://.+:\d+")
 _LINK_NAME = re.compile(
@@ -30,14 +30,14 @@ _LINK_NAME = re.compile(
 )
 
 Variable = tuple[str, str, str]
-"""The name and the value of a variable, and its place for an error message, which is empty for the environment."""
+"""Name, value, and place for error messages, such as " in line 3 of .env"; empty for the environment."""
 
 
 def read_variables(settings: Mapping[str, FieldInfo]) -> dict[str, str]:
     """Return the settings that are given, as text. The environment takes precedence over `.env`.
 
-    Raises OperatorError if a variable that begins with `OCMS_` is not a setting, is given twice in one place, or is not
-    plain text, and if `.env` cannot be read.
+    Raises OperatorError if `.env` cannot be read, or if a variable that begins with `OCMS_` is not a setting, is given
+    twice in one place, or has a value that is empty, in quotes, surrounded by blanks, or not printable.
     """
     return _read(_file_variables(), settings) | _read(_environment_variables(), settings)
 
@@ -53,21 +53,21 @@ def _file_variables() -> Iterator[Variable]:
     for number, line in lines:
         if line.error or (line.key is not None and line.value is None):
             raise OperatorError(f"line {number} of {FILE} is not NAME=value, or its quotes are not closed")
-        if (line.key or "").upper().startswith(PREFIX) and _refers_beyond(names, line.value or ""):
+        if (line.key or "").upper().startswith(PREFIX) and _refers_to_unset(names, line.value or ""):
             raise OperatorError(f"line {number} of {FILE} refers to a variable that is not set, with ${{…}}")
         names.add(line.key or "")
     values = dotenv_values(stream=StringIO(text))  # with references such as ${NAME} resolved
     return ((line.key, values[line.key] or "", f" in line {number} of {FILE}") for number, line in lines if line.key)
 
 
-def _refers_beyond(names: Container[str], value: str) -> bool:
-    """Return whether a value refers to another variable, which the library would replace by nothing."""
+def _refers_to_unset(names: Container[str], value: str) -> bool:
+    """Return whether a value refers to a variable that is not set. The library would replace it with an empty text."""
     references = (atom for atom in parse_variables(value) if isinstance(atom, Reference))
     return any(reference.default is None and reference.name not in names for reference in references)
 
 
 def _line_number(original: Original) -> int:
-    """Return the number of a line. The parser counts from the blank lines before it."""
+    """Return the number of a line. The parser returns that of the first blank line before it, if there is one."""
     text = original.string
     return original.line + text[: len(text) - len(text.lstrip())].count("\n")
 
@@ -81,7 +81,7 @@ def _read_file() -> str:
         if isinstance(error, FileNotFoundError) and not FILE.is_symlink():
             return ""
         raise OperatorError(f"{FILE} cannot be read: {error.strerror}") from None
-    if "\0" in text:  # most texts in UTF-16 are valid UTF-8 with null characters
+    if "\0" in text:  # UTF-16 without a BOM is often valid UTF-8 with null characters
         raise OperatorError(f"{FILE} is not in UTF-8: save it in this encoding")
     return text
 
@@ -94,7 +94,7 @@ def _read(variables: Iterator[Variable], settings: Mapping[str, FieldInfo]) -> d
             continue
         setting = name.removeprefix(PREFIX).lower()
         if setting not in settings:
-            shown = re.match(r"\w*", given, re.ASCII)[0]  # type: ignore[index]  # it always matches; a value may follow
+            shown = re.match(r"\w*", given, re.ASCII)[0]  # type: ignore[index]  # always matches; the rest may be a secret
             raise OperatorError(f"{shown}{place} is not a setting; the nearest setting is {_nearest(name, settings)}")
         if setting in found:
             raise OperatorError(f"{name}{place} is set twice; remove one of the two")
@@ -115,7 +115,7 @@ def _nearest(name: str, settings: Mapping[str, FieldInfo]) -> str:
 
 
 def _fault(value: str, setting: FieldInfo) -> str:
-    """Return what is wrong with the text of a setting, or an empty text. Secrets have their own checks."""
+    """Return what is wrong with the text of a setting, or an empty text. Secrets may contain any character here."""
     if not value.strip():
         return "is empty; remove it, or give it a value"
     if setting.annotation is SecretStr:
@@ -124,4 +124,4 @@ def _fault(value: str, setting: FieldInfo) -> str:
         value = " ".join(value.split())  # blanks and line breaks may surround the items
     if value != value.strip() or not value.isprintable():
         return "has a blank at its start or end, or a character that cannot be printed; remove it"
-    return "is in quotes, which belong to the value here; remove them" if QUOTED.fullmatch(value) else ""
+    return "is in quotes, which would be part of the value; remove them" if QUOTED.fullmatch(value) else ""

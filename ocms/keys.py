@@ -1,4 +1,4 @@
-"""The API keys of callers: stored as hashes, compared in constant time."""
+"""The API keys of callers. They are stored as hashes and compared in constant time."""
 
 import hmac
 import re
@@ -13,11 +13,11 @@ from domain.clock import business_date, utc_now
 from domain.errors import OperatorError
 
 KEY_BYTES = 32
-"""Random bytes of a key. With 256 random bits a plain SHA-256 cannot be reversed by guessing."""
+"""The number of random bytes in a key. 256 random bits cannot be guessed from an unsalted SHA-256."""
 MIN_KEY_LENGTH = len(secrets.token_urlsafe(KEY_BYTES))
-"""Characters of a key of `create_key`."""
+"""The number of characters that `create_key` returns. `ocms keys check` refuses a shorter key."""
 EXPIRES_SOON = timedelta(days=30)
-"""A key is reported this long before its last day."""
+"""A warning is logged from this time before the last day of a key."""
 SHOWN = 8
 """The number of digits of a hash that identify a key in logs and tables."""
 DEMO_KEYS = {"CAS": "demo-cas-key", "PLUS": "demo-plus-key", "OCMS": "demo-ocms-key"}
@@ -60,11 +60,11 @@ class ApiKey:
         return self.expires is not None and self.expires < today + EXPIRES_SOON
 
     def is_published(self) -> bool:
-        """Return whether everybody knows the key: it is one of the demo, or empty."""
+        """Return whether everybody knows the key, because it is empty or one of the demo."""
         return self.hash in map(hash_key, ["", *DEMO_KEYS.values()])
 
     def shown(self) -> str:
-        """Return the entry with the digits of the hash that identify the key, for the log."""
+        """Return the entry with a shortened hash, for the log."""
         return str(replace(self, hash=self.hash[:SHOWN]))
 
     def __str__(self) -> str:
@@ -81,7 +81,7 @@ class KeyRing:
     def find(self, key: str) -> ApiKey | None:
         """Return the issued key, expired or not; None if no such key was issued.
 
-        Every hash is compared in constant time, so the time of a call does not depend on the key.
+        Every hash is compared in constant time, so the duration of a request does not depend on the key.
         """
         presented, found = hash_key(key), None
         for issued in self._keys:

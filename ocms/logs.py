@@ -1,4 +1,4 @@
-"""Logging: one line for each event, as JSON or for a console, from this service and its libraries alike."""
+"""Logging: one line for each event of this service and its libraries, as JSON or for a console."""
 
 import json
 import logging
@@ -14,22 +14,22 @@ from domain.redaction import redacted
 from ocms.log_writer import standard_error
 
 WARNINGS_ONLY = ("connexion", "alembic", "httpx2", "httpcore2", "schedule", "uvicorn")
-"""Libraries of which only warnings and errors are logged."""
+"""Libraries whose messages below the level of a warning are not logged."""
 
 MAX_LINE = 16 * 1024
-"""The maximum size of a line, in bytes. Collectors of logs split or drop longer ones."""
+"""The maximum size of a line, in bytes. Log collectors split or drop longer lines."""
 GROWTH = 6
 """The maximum number of bytes that a character needs in JSON, as in `\\u0000`."""
 
 
 class _RedactedTraces(structlog.tracebacks.ExceptionDictTransformer):
-    """The traces of an exception and its causes, without local variables, which hold keys and bodies."""
+    """Formats the tracebacks of an exception and its causes, without local variables, which hold keys and bodies."""
 
     def __init__(self) -> None:
         super().__init__(show_locals=False)
 
     def __call__(self, exc_info: Any) -> list[dict[str, Any]]:
-        """Return the traces. The texts of the exceptions are redacted, since libraries have written them."""
+        """Return the tracebacks. The messages are redacted, since those of libraries may contain secrets."""
         traces = super().__call__(exc_info)
         for trace in traces:
             trace["exc_value"] = redacted(trace["exc_value"])
@@ -37,7 +37,7 @@ class _RedactedTraces(structlog.tracebacks.ExceptionDictTransformer):
 
 
 class _LineStream:
-    """A stream that log lines are written to at once. If its reader is gone, lines are lost and nothing else fails."""
+    """Writes log lines to a stream without a queue. An error of the stream loses lines, and is not raised."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -53,9 +53,9 @@ class _LineStream:
 
 
 class _NamedLogger:
-    """Writes lines, and has the name that structlog adds to each of them.
+    """Writes lines; structlog adds its `name` to each of them.
 
-    structlog's own loggers hold a lock while they write, so that a signal handler that logs could block for good.
+    structlog's own loggers hold a lock while they write, so a signal handler that logs could deadlock.
     """
 
     def __init__(self, lines: Any, name: str) -> None:
@@ -76,9 +76,9 @@ class _LineReturner(structlog.ReturnLogger):
 
 
 def configure_logging(log_format: str, stream: TextIO | None = None) -> None:
-    """Write every log line to standard error, in a thread, or at once to a stream, in the format `json` or `console`.
+    """Configure logging in the format `json` or `console`, to a stream or, through a thread, to standard error.
 
-    The lines of this service bypass the standard library's `logging`, which costs four times as much.
+    The lines of this service bypass the standard library's `logging`, which takes four times as long.
     """
     lines: Any = _LineStream(stream) if stream else standard_error()
     if not stream:
@@ -122,13 +122,13 @@ def configure_logging(log_format: str, stream: TextIO | None = None) -> None:
 
 
 def _lost_line(count: int) -> str:
-    """Return the line that says how many lines were lost."""
+    """Return the line that reports the number of lost lines."""
     line: str = structlog.wrap_logger(_LineReturner()).warning("log_lines_lost", count=count)
     return line + "\n"
 
 
 def _to_json(line: dict[str, Any], **_: object) -> str:
-    """Encode a log line of at most `MAX_LINE` bytes. A value that JSON has no type for is written as text."""
+    """Encode a log line of at most `MAX_LINE` bytes. A value of a type that JSON lacks is written as text."""
     try:
         encoded = _encode(line)
     except UnicodeEncodeError:  # a lone surrogate, which UTF-8 cannot represent
@@ -141,7 +141,7 @@ def _to_json(line: dict[str, Any], **_: object) -> str:
 
 
 def _encode_cut(line: dict[str, Any]) -> bytes:
-    """Encode a line that is too long: cut its longest values, and write them as text."""
+    """Encode a line that is too long, with its longest values cut and written as text."""
     sizes = {name: len(_encode(value)) for name, value in line.items()}
     line, size = dict(line), len(_encode(line))
     for name in sorted(sizes, key=sizes.__getitem__, reverse=True):
@@ -164,9 +164,9 @@ def _cut(text: str, length: int) -> str:
 
 
 def _cut_text(_logger: object, _method: str, text: Any) -> str:
-    """Redact a line for a console, which may have a trace, and cut it to `MAX_LINE` bytes."""
+    """Redact a line for a console, since it may contain a traceback, and cut it to about `MAX_LINE` bytes."""
     text = redacted(text)
-    return text if len(text.encode(errors="replace")) < MAX_LINE else _cut(text, MAX_LINE // 4)
+    return text if len(text.encode(errors="backslashreplace")) < MAX_LINE else _cut(text, MAX_LINE // 4)
 
 
 def _as_text(value: object) -> str:

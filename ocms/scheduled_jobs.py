@@ -56,7 +56,7 @@ class Runner:
 def schedule_of(settings: Settings) -> list[Daily]:
     """Return when each job runs. Log a warning if alerts have no channel."""
     if not settings.alert_urls:
-        _log.warning("alerts_go_nowhere", reason="OCMS_ALERT_URLS is empty")
+        _log.warning("alerts_go_nowhere", reason="OCMS_ALERT_URLS has no URL")
     return [Daily(NAME, time.fromisoformat(settings.vip_refresh_at), ZoneInfo(settings.timezone))]
 
 

@@ -51,7 +51,7 @@ _NEEDS = {
 _NEEDED_FOR_TOKENS = ("token_issuer", "token_audience", "token_callers")
 _NEEDS_HTTPS = ("cas_ca_file", "cas_client_cert_file")
 """Settings that have no effect unless the address of CAS begins with https."""
-_URL = TypeAdapter(HttpUrl)  # brings an address into the form that browsers use
+_URL = TypeAdapter(HttpUrl)  # normalizes a URL as browsers do
 
 
 def _clock(text: str) -> time:
@@ -114,7 +114,7 @@ def _header(secret: SecretStr) -> SecretStr:
     if not re.fullmatch(r"[!-~]*", secret.get_secret_value()):
         raise ValueError("must be printable ASCII characters without blanks")
     if QUOTED.fullmatch(secret.get_secret_value()):
-        raise ValueError("is in quotes, which belong to the value here; remove them")
+        raise ValueError("is in quotes, which would be part of the value; remove them")
     return secret
 
 
@@ -150,7 +150,7 @@ def _origins(value: Any) -> Any:
 
 
 def _is_origin(text: str) -> bool:
-    """Return whether a text is an origin as browsers send it. They compare it character by character."""
+    """Return whether a text is an origin exactly as browsers send it, since origins are compared as text."""
     try:
         normal = str(_URL.validate_python(text))
     except ValidationError:
@@ -171,7 +171,8 @@ def _alert_urls(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     scheme = r"[A-Za-z][A-Za-z0-9+.-]*://"
-    urls = [url for url in re.split(rf"[\s,;]+(?={scheme})|[\s,;]+$", value.strip()) if url]  # commas as Apprise does
+    # Apprise separates URLs by commas too.
+    urls = [url for url in re.split(rf"[\s,;]+(?={scheme})|[\s,;]+$", value.strip()) if url]
     if not all(re.fullmatch(rf"{scheme}\S+", url) for url in urls):
         raise ValueError("must be Apprise URLs such as mailto://… separated by blanks")
     return urls
@@ -203,21 +204,21 @@ class Settings(BaseSettings):
     token_max_lifetime: Annotated[int, Field(ge=1)] = 7200
     """Longest accepted lifetime of a token, from `iat` to `exp`, in seconds."""
     max_connections: Annotated[int, Field(ge=1)] = 2000
-    """Maximum number of connections to a worker. A further one gets a 503."""
+    """Maximum number of connections to a worker. A further connection gets a 503."""
     max_requests: Annotated[int, Field(ge=1, le=CONNECTIONS)] = CONNECTIONS
     """Maximum number of requests that a worker serves at a time. It cannot exceed 40."""
     max_waiting: Annotated[int, Field(ge=0)] = 400
-    """Maximum number of requests that wait for a worker. A further one gets a 503."""
+    """Maximum number of requests that wait for a worker. A further request gets a 503."""
     max_wait: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
-    """Time limit for a request to wait for the service, in seconds without its transfer. Then it gets a 503."""
+    """Time limit for a request to wait in a worker, in seconds; sending the body does not count. Then it gets a 503."""
     max_received_bytes: Annotated[int, Field(ge=1)] = 2**27
-    """Maximum size of all request bodies that a worker holds at a time, in bytes. A further one gets a 503."""
+    """Maximum size of all request bodies that a worker holds at a time, in bytes. Beyond it a request gets a 503."""
     caller_share: Annotated[float, Field(gt=0, le=1)] = 0.75
-    """Largest share of these requests, waiting requests and bytes that one caller may take."""
+    """Largest share of the maximum of requests, of waiting requests and of received bytes that one caller may take."""
     request_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 50.0
     """Time limit for serving a request, in seconds. Then it gets a 503. The gateway's time limit must be longer."""
     body_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0
-    """Time limit for sending a request, and for a pause in reading a response, in seconds."""
+    """Time limit for a caller to send a request, and for each pause while it reads a response, in seconds."""
     keep_alive: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 75.0
     """How long an idle connection stays open, in seconds. The gateway must close its idle connections earlier."""
     tls_cert_file: str | None = None
@@ -245,11 +246,11 @@ class Settings(BaseSettings):
     cas_connect_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 10.0
     """Time limit for connecting to CAS, in seconds."""
     cas_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0
-    """Time limit for each part of CAS's response, in seconds."""
+    """Time limit for each wait for data from CAS, in seconds."""
     cas_attempts: Annotated[int, Field(ge=1)] = 4
-    """Maximum number of requests to CAS in a refresh."""
+    """Maximum number of requests to CAS for one list. A transient database error starts the refresh again."""
     cas_retry_wait: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 2.0
-    """Seconds before the first retry. Each later wait is twice as long."""
+    """Seconds before the first retry. Later waits double, up to 8 times this value; a random part is added."""
     cas_deadline: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 900.0
     """Time limit for fetching the list, retries included, in seconds."""
     cas_max_bytes: Annotated[int, Field(ge=1)] = 2**30
@@ -265,7 +266,7 @@ class Settings(BaseSettings):
     timezone: Annotated[str, AfterValidator(_zone)] = "Asia/Singapore"
     """Time zone of `OCMS_VIP_REFRESH_AT`. All other times are Singapore time."""
     dayend_window: Annotated[tuple[time, time] | None, NoDecode, BeforeValidator(_window)] = None
-    """When court updates are accepted, as `HH:MM-HH:MM`; if not set, all day. It belongs to the day of its start."""
+    """Hours of court updates, as `HH:MM-HH:MM`; if not set, all day. A window belongs to the day on which it begins."""
     alert_urls: Annotated[list[str], NoDecode, BeforeValidator(_alert_urls)] = []
     """Apprise URLs of the alert channels, separated by blanks or commas."""
     port: Annotated[int, Field(ge=1, le=LAST_PORT)] = 8080
@@ -281,12 +282,12 @@ class Settings(BaseSettings):
     def settings_customise_sources(
         cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Replace the library's readers, which skip an unknown variable and a line of `.env` that is not a setting."""
+        """Replace the library's readers, which ignore unknown variables and invalid lines of `.env`."""
         return init_settings, InitSettingsSource(settings_cls, dict(read_variables(settings_cls.model_fields)))
 
     @model_validator(mode="after")
     def _require_effect(self) -> Self:
-        """Refuse a setting that has no effect, and half a group of settings: the operator relies on what is missing."""
+        """Refuse a setting without effect, and an incomplete group of settings: the operator expects them to work."""
         for name, needed in _NEEDS.items():
             if self._is_set(name) and not self._is_set(needed):
                 raise ValueError(f"{variable(name)} has no effect without {variable(needed)}: set both or neither")

@@ -1,4 +1,4 @@
-"""The command line. Each command imports what it needs when it runs, so that `--help` starts quickly."""
+"""The command line. Each command imports its modules when it runs, so that `--help` starts quickly."""
 
 import sys
 from typing import Annotated
@@ -46,7 +46,7 @@ def demo(port: Port = None, cas_port: CasPort = None) -> None:
 def serve(
     host: Host = "127.0.0.1",
     port: Port = None,
-    workers: Annotated[int, typer.Option(min=1, help="The number of processes that serve calls.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="The number of processes that serve requests.")] = 1,
 ) -> None:
     """Serve the API until SIGINT or SIGTERM. SIGHUP reloads keys and certificates."""
     from ocms.app import create_service
@@ -58,7 +58,7 @@ def serve(
     hold_reload()
     settings = load_settings()
     require_secret(settings.api_keys)
-    service = create_service(settings)  # with several workers too, so that an error is reported before they start
+    service = create_service(settings)  # even for several workers, so that an error is reported before they start
     require_migrated(settings)
     serve(service, create_service, host, port or settings.port, workers)
 
@@ -81,7 +81,7 @@ def mock_cas(  # noqa: PLR0913, PLR0917  # its options
         ),
     ] = None,
 ) -> None:
-    """Serve a mock CAS. It accepts the key in OCMS_CAS_API_KEY, or demo-ocms-key if that is empty.
+    """Serve a mock CAS. It accepts the key in OCMS_CAS_API_KEY, or demo-ocms-key if that is not set.
 
     Change it while it runs with: curl -X PUT 127.0.0.1:18090 -d '{"fault": "down", "vehicles": 1000, "day": 1}'
     """
@@ -95,7 +95,7 @@ def mock_cas(  # noqa: PLR0913, PLR0917  # its options
 
 
 def main() -> None:
-    """Run the command line. Exit with 0 for success, 1 for a failure, 2 for an invalid command."""
+    """Run the command line. Exit with 0 for success, 1 for a failure, 2 for an invalid command, 130 if stopped."""
     set_up_streams()
     try:
         code = app(sys.argv[1:] or ["--help"], prog_name="ocms", standalone_mode=False)
@@ -117,6 +117,6 @@ def main() -> None:
 
 
 def _fail(text: str, code: int) -> int:
-    # Behind the lines of the log, and without blocking if nobody reads them.
+    # Through the queue of the log: after its lines, and without blocking if nobody reads standard error.
     standard_error().write("ocms: " + " ".join(text.split()) + "\n")
     return code

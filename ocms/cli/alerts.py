@@ -19,12 +19,12 @@ def test() -> None:
 
     settings = configured()
     if not settings.alert_urls:
-        raise OperatorError("OCMS_ALERT_URLS is empty: set it to Apprise URLs, separated by blanks")
+        raise OperatorError("OCMS_ALERT_URLS has no URL: set it to Apprise URLs, separated by blanks")
     accepted = send_alert(
         settings.alert_urls, "OCMS: a test alert", "If you can read this, alerts arrive here.", good=True
     )
     if accepted < len(settings.alert_urls):
         raise OperatorError(
-            "not every channel accepted the alert; the log names each by its position in OCMS_ALERT_URLS"
+            "not every channel accepted the alert; the log has the position of each failed one in OCMS_ALERT_URLS"
         )
     typer.echo(f"{accepted} channels accepted the alert.")

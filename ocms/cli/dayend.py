@@ -1,4 +1,4 @@
-"""``ocms dayend``: the flag after which CAS may update court notices."""
+"""``ocms dayend``: the flag that lets CAS update court notices."""
 
 from datetime import datetime
 from typing import Annotated
@@ -7,14 +7,14 @@ import typer
 
 app = typer.Typer(
     help="The day-end flag: CAS may update court notices only while the flag of today is Y. After midnight, in a "
-    "window that began the day before, the flag of that day counts.",
+    "window that began on the previous day, the flag of the previous day counts.",
     rich_markup_mode=None,
 )
 
 
 @app.command()
 def show() -> None:
-    """Show the flags of the last ten dates, and the flag that counts now. Dates are those of Singapore."""
+    """Show the ten newest dates that have a flag, and the flag that counts now. Dates are those of Singapore."""
     from rich.table import Table
 
     from db.dayend import get_dayend_flag, list_dayend_flags
@@ -48,7 +48,7 @@ def set_flag(
 ) -> None:
     """Set the flag of a date.
 
-    After midnight, in a window that began the day before, the default is that day.
+    After midnight, in a window that began on the previous day, the default is the previous day.
     """
     from db.dayend import set_dayend_flag
     from domain.clock import utc_now

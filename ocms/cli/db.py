@@ -1,4 +1,4 @@
-"""``ocms db``: the schema and sample data."""
+"""``ocms db``: migrate and check the database, and insert sample data."""
 
 from typing import Annotated
 
@@ -13,7 +13,7 @@ app = typer.Typer(help="The database: its schema, and sample data.", rich_markup
 def upgrade(
     *,
     sql: Annotated[bool, typer.Option("--sql", help="Write T-SQL for a DBA instead of connecting.")] = False,
-    since: Annotated[str, typer.Option(help="With --sql: the current revision of the database.")] = "base",
+    since: Annotated[str, typer.Option(help="With --sql: the current schema revision of the database.")] = "base",
 ) -> None:
     """Migrate the database to the newest schema."""
     from db import migration
@@ -34,7 +34,7 @@ def seed(
         int, typer.Option(min=0, help="The number of VIP vehicles; 0 leaves the list unchanged.")
     ] = DEFAULT_COUNT,
 ) -> None:
-    """Fill an empty database with sample data. Each run inserts the same data."""
+    """Fill an empty database with sample data. Every run inserts the same data."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -59,7 +59,7 @@ def seed(
 
 @app.command()
 def check() -> None:
-    """Compare the database with what the service needs: one line for each difference. Exit code 0 if there is none."""
+    """Compare the database with what the service needs, and print the differences. Exit code 0 if there are none."""
     from db.check import list_differences
     from db.schema import require_file
     from ocms.cli.context import configured

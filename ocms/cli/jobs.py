@@ -1,4 +1,4 @@
-"""``ocms jobs``: run a job now or at its time, and show earlier runs."""
+"""``ocms jobs``: run a job now, run all jobs at their times, and show earlier runs."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 

@@ -37,7 +37,7 @@ def create(
 
 @app.command("list")
 def list_() -> None:
-    """Show the keys in OCMS_API_KEYS. Exit code 0 if each caller has one that has not expired."""
+    """Show the keys in OCMS_API_KEYS. Exit code 0 if each caller has one that has not expired and is not published."""
     from rich.table import Table
 
     from contract.document import Contract
@@ -62,7 +62,7 @@ def list_() -> None:
 
 @app.command()
 def check() -> None:
-    """Show to whom a key was issued. It is asked for, or read from standard input. Exit code 0 if it is valid."""
+    """Show to which caller a key belongs. Prompt for it, or read it from standard input. Exit code 0 if it is valid."""
     from domain.clock import business_date, utc_now
     from domain.errors import OperatorError
     from ocms.cli.streams import read_secret

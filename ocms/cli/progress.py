@@ -1,4 +1,4 @@
-"""Progress of a long command."""
+"""Show the progress of a long command."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from ocms.log_writer import standard_error
 
 LINE_EVERY = 100_000
-"""Without a terminal, a line is written each time the count passes a multiple of this number."""
+"""Without a terminal, a line is written each time the count reaches or passes a multiple of this number."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""``ocms spec``: the contracts."""
+"""``ocms spec``: check and export the contracts, and verify a deployment against one."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -53,8 +53,8 @@ def verify(
 ) -> None:
     """Verify a deployment against a contract with thousands of calls. Exit code 0 if it conforms.
 
-    The variable OCMS_VERIFY_KEYS has the keys, as CALLER:KEY, separated by blanks. Operations of other callers are left
-    out. The calls have real effects, with generated data: do not use it on a production system.
+    The variable OCMS_VERIFY_KEYS has the keys, as CALLER:KEY, separated by blanks. Operations of callers
+    without a key are left out. The calls have real effects, with generated data: do not use it on a production system.
     """
     import os
 

@@ -1,4 +1,4 @@
-"""Stopping a long command by a signal."""
+"""Stop a long command on a signal."""
 
 import os
 import signal
@@ -8,15 +8,15 @@ import time
 from types import FrameType
 
 STOP_SECONDS = 4.0
-"""How long the rollback may take. After that the process ends, and the database rolls back by itself."""
+"""Seconds from the signal until the process is ended by force. The database then rolls back by itself."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def stop_on_signals() -> None:
-    """Turn the first SIGINT or SIGTERM into KeyboardInterrupt, so that the work is rolled back and recorded.
+    """Turn the first SIGINT or SIGTERM into KeyboardInterrupt, so that the work is rolled back and the stop recorded.
 
-    Python raises the exception only after a database driver has returned. A second thread ends the process if that
-    takes longer than `STOP_SECONDS`.
+    Python raises the exception only after a call into a database driver has returned. A second thread ends the process
+    if the stop takes longer than `STOP_SECONDS`.
     """
     ours, theirs = socket.socketpair()
     theirs.settimeout(0)

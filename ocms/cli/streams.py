@@ -14,7 +14,7 @@ import typer
 from domain.errors import OperatorError
 
 MAX_LINE = 2**16
-"""Bytes read as one line of standard input: /dev/zero has no end of line, and must not fill the memory."""
+"""The maximum number of bytes read as one line of standard input. /dev/zero, for example, has no end of line."""
 
 
 class _Stream(io.FileIO):
@@ -28,8 +28,8 @@ class _Stream(io.FileIO):
     def write(self, data: Any, /) -> int:
         """Write all bytes, or discard them after an error.
 
-        Raises OperatorError for the first error of a required stream. It is no error that the reader of a pipe is gone:
-        `| head` closes it when it has read enough.
+        Raises OperatorError for the first error of a required stream. A pipe without a reader is not an error, since
+        `| head` closes its end when it has read enough.
         """
         rest = memoryview(data)
         try:
@@ -50,8 +50,9 @@ class _Stream(io.FileIO):
 def set_up_streams() -> None:
     """Replace standard output and error: errors of output raise OperatorError, those of standard error are ignored.
 
-    A closed stream is opened again; output to it fails, as before. Otherwise the next file that is opened, such as the
-    database, would get its number, and what a library or a child writes to standard output would end in that file.
+    A closed stream is replaced by /dev/null. Otherwise the next file that is opened, such as the database, would get
+    its descriptor, and a library or a child that writes to standard output would write into that file. Standard output
+    is opened for reading only, so that writing to it still fails.
     """
     for number, (name, flags) in enumerate((("stdin", os.O_RDONLY), ("stdout", os.O_RDONLY), ("stderr", os.O_WRONLY))):
         if getattr(sys, name) is None:
@@ -68,7 +69,7 @@ def _text(stream: TextIO, *, required: bool) -> TextIO:
 
 
 def is_standard_output(path: Path) -> bool:
-    """Return whether a path leads to what standard output is, as /dev/stdout does."""
+    """Return whether a path is the file of standard output, as /dev/stdout is."""
     with suppress(OSError):
         return os.path.samestat(path.stat(), os.fstat(sys.stdout.fileno()))
     return False
@@ -84,7 +85,7 @@ def read_secret(name: str) -> str:
             text = str(typer.prompt(name, hide_input=True))
         else:
             text = sys.stdin.buffer.readline(MAX_LINE).decode()
-        text.encode()  # fails for what a terminal sent if it was not UTF-8 and the locale is C
+        text.encode()  # fails for surrogates, which stand for bytes that are not UTF-8 in the C locale
     except UnicodeError:
         raise OperatorError("standard input is not UTF-8") from None
     except OSError as error:

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 PIPE_WIDTH = 200
-"""The width in characters if the output is not a terminal, so that scripts get complete values."""
+"""The width in characters if the output is not a terminal: wide enough that scripts get most values in one line."""
 
 
 def show_table(table: Table) -> None:

@@ -1,4 +1,4 @@
-"""Checks API keys and bearer tokens for the security schemes of the contract, through connexion's interface."""
+"""Check API keys and bearer tokens for the security schemes of the contract, through connexion's interface."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class Credentials:
         return {"apiKey": lambda: CallerKeyHandler(self), "bearer": lambda: CallerTokenHandler(self)}
 
     def replace(self, new: "Credentials") -> None:
-        """Take over the keys and the verifier of other credentials, for all later calls."""
+        """Use the keys and the verifier of other credentials for all later requests."""
         self.keys, self.tokens = new.keys, new.tokens
 
     def token_in(self, request: ConnexionRequest) -> str | None:
@@ -96,7 +96,7 @@ class CallerTokenHandler(BearerSecurityHandler):  # type: ignore[misc]  # connex
 
         async def check(request: ConnexionRequest) -> Any:
             tokens, token = self._credentials.tokens, self._credentials.token_in(request)
-            # The check of the key refuses a request that has both.
+            # The contract lists the key scheme first, and its check has refused a request that has both.
             if tokens is None or token is None or request_state(request.scope).has_key:
                 return NO_VALUE
             return _accept(request, await tokens.caller_of(token), caller)
@@ -112,10 +112,10 @@ def _accept(request: ConnexionRequest, found: str, caller: str) -> dict[str, str
 
 
 def require_credentials(settings: Settings, callers: set[str], now: Callable[[], datetime] = utc_now) -> None:
-    """Raise OperatorError unless a call is possible: with a key that has not expired, or with a token.
+    """Raise OperatorError unless a caller can authenticate, with a key that has not expired or with a token.
 
-    Also raises OperatorError if a setting names a caller that is not in `callers`. Keys that have expired, or soon
-    will, are logged.
+    Also raises OperatorError if a setting names a caller that is not in `callers`. Keys that have expired or
+    will expire soon are logged.
     """
     today = business_date(now())
     named = {
@@ -128,7 +128,7 @@ def require_credentials(settings: Settings, callers: set[str], now: Callable[[],
             raise OperatorError(f"{name} names {', '.join(sorted(unknown))}; the contract has only {listed}")
     usable = [key for key in settings.api_keys if not key.is_expired(today)]
     if not usable and not settings.token_keys:
-        reason = "names only keys that have expired" if settings.api_keys else "is empty"
+        reason = "names only keys that have expired" if settings.api_keys else "has no key"
         raise OperatorError(f"OCMS_API_KEYS {reason}: make a key with 'ocms keys create CALLER' and set its hash")
     for key in settings.api_keys:
         if key.expires_soon(today):

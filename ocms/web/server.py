@@ -1,4 +1,4 @@
-"""Running an ASGI application on uvicorn."""
+"""Run an ASGI application on uvicorn."""
 
 import asyncio
 import errno
@@ -29,11 +29,11 @@ from ocms.web.service import Service
 _log = structlog.get_logger(__name__)
 
 SHUTDOWN_SECONDS = 3
-"""How long requests in progress may take when the server stops."""
+"""Seconds that requests in progress may take when the server stops."""
 BACKLOG = 512
-"""How many connections the operating system queues, and how many a worker accepts in one turn of its loop."""
+"""The number of connections that the operating system queues, and that asyncio accepts in one turn of its loop."""
 OTHER_FILES = 200 + BACKLOG
-"""Open files of a worker that are not callers' connections: database, log, loop, connections being refused."""
+"""Open files of a worker besides accepted connections: database, log, event loop, connections being refused."""
 
 
 def serve(
@@ -43,7 +43,7 @@ def serve(
     port: int,
     workers: int = 1,
 ) -> None:
-    """Serve an application until SIGINT or SIGTERM; SIGHUP reloads it. `create` creates it in each of several workers.
+    """Serve an application until SIGINT or SIGTERM; SIGHUP reloads it. Several workers each call `create` instead.
 
     Raises OperatorError if the address cannot be used.
     """
@@ -61,7 +61,7 @@ def serve(
 
 
 class Workers(Multiprocess):
-    """Several processes that serve."""
+    """Runs several server processes."""
 
     def __init__(
         self, config: "Config", sockets: list[socket.socket], app: ASGIApp, create: Callable[[Settings], ASGIApp]
@@ -72,9 +72,9 @@ class Workers(Multiprocess):
         release_reload()
 
     def handle_hup(self) -> None:
-        """Reload the application here, which logs the changes and shows that they are valid; then in each worker.
+        """Reload the application here, which validates and logs the changes. If that succeeds, reload each worker.
 
-        A worker that is still starting ends by the signal, and is started again with the new settings.
+        The signal ends a worker that is still starting; uvicorn then starts it again with the new settings.
         """
         if isinstance(self._app, Service) and self._app.reload():
             self.config.app = partial(self._create, self._app.settings)
@@ -91,7 +91,7 @@ class Config(uvicorn.Config):
         end_with_parent()
         try:
             super().load()
-        except OperatorError as error:  # a worker that is started later may find other files than the first ones
+        except OperatorError as error:  # files may have changed since the first workers started
             _log.error("worker_not_started", error=str(error))
             sys.exit(1)
         service = self.loaded_app

@@ -1,4 +1,4 @@
-"""The application of a process that serves, with what SIGHUP replaces: the callers' credentials and the certificate."""
+"""The application of a server process. SIGHUP replaces its certificate and the credentials of its callers."""
 
 import ssl
 from collections.abc import Awaitable, Callable, Iterable
@@ -17,7 +17,7 @@ from ocms.web.security import Credentials, require_credentials
 _log = structlog.get_logger(__name__)
 
 RELOADED = [name for name in Settings.model_fields if name == "api_keys" or name.startswith(("token_", "tls_"))]
-"""The settings that a reload takes over. All others need a restart."""
+"""The settings that a reload applies. All others need a restart."""
 
 
 class Service:
@@ -50,9 +50,10 @@ class Service:
         connection.context = self._certificate.context
 
     def reload(self, *, quiet: bool = False) -> bool:
-        """Read the settings again, and take over `RELOADED`; calls in progress go on. Log what changed unless `quiet`.
+        """Read the settings again, and apply those in `RELOADED`. Log what changed unless `quiet`.
 
-        Return whether that worked. If a setting or a file is invalid, log an error and change nothing.
+        Requests in progress are not affected. If a setting or a file is invalid, log an error, change nothing and
+        return False.
         """
         try:
             found = load_settings()
@@ -76,9 +77,9 @@ class Service:
         return certificate
 
     def _new_credentials(self, new: Settings) -> Credentials:
-        """Return the new credentials. The verifier of tokens stays if its keys come from an address that stays.
+        """Return the new credentials. Keep a token verifier with keys from a URL if its settings are unchanged.
 
-        A new one would have no keys while the issuer cannot be reached.
+        A new verifier would have no keys while the issuer cannot be reached.
         """
         same = all(getattr(new, name) == getattr(self.settings, name) for name in RELOADED if name.startswith("token_"))
         credentials = create_credentials(new, self._callers, self._now)
@@ -102,7 +103,10 @@ class Service:
 
 
 def create_credentials(settings: Settings, callers: set[str], now: Callable[[], datetime]) -> Credentials:
-    """Return the credentials of the settings. Raises OperatorError if they do not allow a safe start."""
+    """Return the credentials of the settings.
+
+    Raises OperatorError if no caller could authenticate, a caller is not in `callers`, or token keys cannot be used.
+    """
     tokens = None
     if settings.token_keys:
         from ocms.web.tokens import create_verifier  # noqa: PLC0415  # importing cryptography takes 0.1 s of the start

@@ -24,11 +24,11 @@ ALGORITHMS = ("RS256", "PS256", "ES256")
 MAX_AGE = timedelta(minutes=5)
 """The published keys are read again after this time."""
 UNKNOWN_KEY_AGE = timedelta(seconds=30)
-"""A token with an unknown key makes them be read again after this time, so that a new key is found soon."""
+"""A token with an unknown key causes a new read if the last one is older than this, so that a new key is found soon."""
 LEEWAY = 30
 """Tolerated difference in seconds between the clocks of the issuer and of this machine."""
 FETCH_TIMEOUT = 5.0
-"""Seconds."""
+"""Time limit for connecting to the issuer and for each wait for data from it, in seconds."""
 
 _log = structlog.get_logger(__name__)
 
@@ -36,7 +36,7 @@ _log = structlog.get_logger(__name__)
 class PublishedKeys:
     """The JWK set of an issuer, from a file or a web address.
 
-    Raises OperatorError if the environment has a proxy or authorities that cannot be used.
+    Raises OperatorError if the environment names a proxy or a file of authorities that cannot be used.
 
     PyJWT's own client takes a lock for each token and refuses all tokens while the issuer cannot be reached; see
     docs/decisions/0006-safety.md.
@@ -82,7 +82,7 @@ class PublishedKeys:
             AttributeError,
             jwt.PyJWTError,
         ) as error:
-            address = self._source.partition("?")[0]  # a query can be a secret
+            address = self._source.partition("?")[0]  # a query string may contain a secret
             _log.error("token_keys_not_readable", source=address, error=redacted(str(error)))
             return
         self._keys = {key.key_id: key for key in found.keys if key.public_key_use in (None, "sig")}
@@ -142,7 +142,7 @@ class TokenVerifier:
             self._require_short_life(claims)
             claimed = claims[self._claim]
         except (jwt.PyJWTError, ValueError) as error:
-            # The texts of these two classes can have bytes of the token.
+            # The messages of exactly these two classes, and of other libraries, can contain parts of the token.
             malformed = type(error) in (jwt.InvalidTokenError, jwt.DecodeError) or not isinstance(error, jwt.PyJWTError)
             _log.warning("token_refused", reason="the token is malformed" if malformed else str(error))
             raise UnauthorizedError from error
@@ -154,7 +154,7 @@ class TokenVerifier:
     def _require_short_life(self, claims: dict[str, Any]) -> None:
         """Raise jwt.InvalidIssuedAtError if a token lives too long. PyJWT has checked that its times are numbers.
 
-        A token without `iat` may have been issued at any time, so the rest of its life counts.
+        The time of issue of a token without `iat` is unknown, so its remaining lifetime counts.
         """
         lifetime = int(claims["exp"]) - int(claims.get("iat", time.time()))
         if lifetime > self._max_lifetime:
@@ -164,8 +164,8 @@ class TokenVerifier:
 def create_verifier(settings: Settings, now: Callable[[], datetime]) -> TokenVerifier:
     """Return the verifier of tokens.
 
-    Raises OperatorError if a file has no keys. Keys at a web address are read when the first token needs them, so an
-    issuer that cannot be reached does not prevent the start.
+    Raises OperatorError if a file has no keys. Keys at a URL are read when the first token arrives, so an issuer that
+    cannot be reached does not prevent the start.
     """
     if "://" not in settings.token_keys:
         keys = PublishedKeys(settings.token_keys, now)

@@ -23,7 +23,7 @@ def test_a_channel_that_fails_holds_up_no_other_and_hides_its_address(webhook, l
 
 def test_without_a_channel_the_log_says_so(logs):
     assert send_alert([], "The title", "The text") == 0
-    assert logs("alert_not_sent")[0]["reason"] == "OCMS_ALERT_URLS is empty"
+    assert logs("alert_not_sent")[0]["reason"] == "OCMS_ALERT_URLS has no URL"
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204])

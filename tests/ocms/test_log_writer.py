@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -202,6 +203,19 @@ for thread in threads: thread.join()
 """
     lines = [json.loads(line) for line in python(LOG + code).stderr.splitlines()]
     assert len(lines) == 2400
+
+
+def test_no_write_of_several_lines_is_larger_than_a_pipe_takes_in_one_piece():
+    reader, writer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)  # keeps the boundaries of writes
+    with reader, writer:
+        log = LogWriter(writer.fileno())
+        for number in range(200):
+            log.write(f"{number} {'…' * 60}\n")
+        log.close()
+        writer.shutdown(socket.SHUT_WR)
+        writes = list(iter(lambda: reader.recv(2**20), b""))
+    assert max(map(len, writes)) <= select.PIPE_BUF
+    assert b"".join(writes).count(b"\n") == 200
 
 
 def test_a_signal_handler_may_log_while_a_line_is_written():

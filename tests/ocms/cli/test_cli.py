@@ -122,7 +122,7 @@ def test_the_demo_needs_two_ports(ocms, tmp_path):
 
 
 def test_the_server_does_not_start_without_keys(ocms):
-    assert_one_line(ocms("serve"), 1, "OCMS_API_KEYS is empty")
+    assert_one_line(ocms("serve"), 1, "OCMS_API_KEYS has no key")
 
 
 def test_the_server_does_not_start_with_a_wrong_setting(ocms):
@@ -291,7 +291,7 @@ def test_a_test_alert_arrives_or_the_command_says_why_not(ocms, webhook):
     done = ocms("alerts", "test", OCMS_ALERT_URLS=webhook.url)
     assert (done.returncode, done.stdout) == (0, "1 channels accepted the alert.\n")
     assert [alert["title"] for alert in webhook.alerts] == ["OCMS: a test alert"]
-    assert_one_line(ocms("alerts", "test"), 1, "OCMS_ALERT_URLS is empty")
+    assert_one_line(ocms("alerts", "test"), 1, "OCMS_ALERT_URLS has no URL")
     broken = ocms("alerts", "test", OCMS_ALERT_URLS=f"{webhook.url} json://127.0.0.1:9/")
     assert broken.returncode == 1
     assert "not every channel accepted the alert" in broken.stderr

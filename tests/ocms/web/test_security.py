@@ -82,7 +82,7 @@ def test_a_caller_can_have_several_keys():
             f"CAS:{'0' * 64}:2026-06-29",
             EXPIRED,
         ),
-        ("", "OCMS_API_KEYS is empty: make a key with 'ocms keys create CALLER' and set its hash"),
+        ("", "OCMS_API_KEYS has no key: make a key with 'ocms keys create CALLER' and set its hash"),
         (f"LTA:{'0' * 64}", "OCMS_API_KEYS names LTA; the contract has only CAS, PLUS"),
     ],
 )
