@@ -58,6 +58,67 @@ def test_a_text_that_ends_at_any_byte_is_truncated(size):
             parsed(text[:end], size)
 
 
+@pytest.mark.parametrize("size", [1, 4, 1000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"data": [{"a": "\\ud83d", "b": -1.5e+3}, null, false]}',
+        b'"text \\" \\ud83d\\ude00"',
+        b"null",
+        b"false",
+        b" true",
+    ],
+)
+def test_another_value_that_ends_early_is_truncated(text, size):
+    for end in range(len(text) - len(text.lstrip()) + 1, len(text)):
+        with pytest.raises(TruncatedJsonError):
+            parsed(text[:end], size)
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+@pytest.mark.parametrize("string", [rb"\ud83d", rb"\ude00", rb"\ud83dx", rb"\ud83d\u0041", rb"\\\ud83d\ud83d"])
+def test_a_record_with_a_lone_surrogate_that_is_cut_off_is_truncated(string, size):
+    text = b'[{"a": 1}, {"a": "' + string + b'", "b": ["x", 12.5e3, true]}'
+    for end in range(text.rindex(string) + 1, len(text)):
+        with pytest.raises(TruncatedJsonError):
+            parsed(text[:end], size)
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+@pytest.mark.parametrize(
+    ("value", "more"),
+    [
+        (b'{"error":"maintenance"}', b"<!-- served by f5 -->"),
+        (b'{"error":"\\ud83d"}', b"<!-- served by f5 -->"),
+        (b'{"a":1}\n', b'{"a":2}'),
+        (b'{"data":[]}', b'{"data":[]}'),
+        (b'{"a":1}', b"}"),
+        (b'{"a":1}', b","),
+        (b"null", b"<html>"),
+        (b'"text"', b'"'),
+        (b"12", b"<html>"),
+        (b"12", b" e"),
+        (b"1.5e3", b"x"),
+        (b"0", b"1"),
+        (b'{"a":"\xc3\xa9"} ', b"\0"),
+        (b'["a"', b"<html>"),
+        (b"[1", b" 2"),
+        (b'[{"a":1', b' "b'),
+        (b'{"a":1', b' "b'),
+        (b'{"a":', b"NaN"),
+        (b'[{"a":', b"NaN"),
+        (b'{"a"', b'"b'),
+        (b'{"a":"', b"\n"),
+        (b'{"a":"', rb'\u12"'),
+        (b'{"a":"', rb"\u12x"),
+    ],
+)
+def test_text_that_no_continuation_makes_json_is_not_truncated(value, more, size):
+    with pytest.raises(ValueError, match=r"not JSON in UTF-8: .*\(byte \d+\)") as raised:
+        parsed(value + more, size)
+    assert type(raised.value) is ValueError
+
+
 @pytest.mark.parametrize("size", [1, 2, 5, 1000])
 @pytest.mark.parametrize("after", [b"", b" \r\n\t"])
 def test_a_byte_order_mark_is_skipped(size, after):
