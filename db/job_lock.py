@@ -25,6 +25,8 @@ SET NOCOUNT OFF;
 SELECT @granted"""
 """Requests the lock without waiting. NOCOUNT suppresses a row count that would come before the result."""
 _HELD_BY_ANOTHER = -1
+_OPENINGS = 5
+"""How often a lock file is opened that is removed before it is locked."""
 _ADVICE = {
     errno.ELOOP: "; it is a symbolic link, remove it",
     errno.EACCES: "; give it and its directory to the owner of the database",
@@ -51,27 +53,50 @@ def job_lock(database: Database, job: str) -> Iterator[None]:
 
 @contextmanager
 def _locked_file(database: Path, job: str) -> Iterator[None]:
-    path = database.with_name(f"{database.name}.{job}.lock")
+    real = Path(os.path.realpath(database))  # a database with several names has one lock
+    path = real.with_name(f"{real.name}.{job}.lock")
+    for _ in range(_OPENINGS):
+        with _open_lock(path, real) as file:
+            _lock(file, path, job)
+            if _is_at(path, file):
+                yield
+                return
+    raise DatabaseUnavailableError(f"cannot lock {path}: another program removes it again and again")
+
+
+def _lock(file: int, path: Path, job: str) -> None:
+    kind = os.fstat(file).st_mode
+    if not stat.S_ISREG(kind):
+        reason = "Is a directory" if stat.S_ISDIR(kind) else "it is not a regular file"
+        raise DatabaseUnavailableError(f"cannot lock {path}: {reason}, remove it")
     try:
-        file = _open_lock(path, database)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise JobRunningError(f"{job} is running already") from None
+
+
+def _is_at(path: Path, file: int) -> bool:
+    """Return whether an open file still has its name. If it was removed, another process can lock a new one."""
+    try:
+        return os.path.samestat(os.fstat(file), path.lstat())
+    except OSError:
+        return False
+
+
+@contextmanager
+def _open_lock(path: Path, database: Path) -> Iterator[int]:
+    try:
+        file = _open_or_create(path, database)
     except OSError as error:
         advice = _ADVICE.get(error.errno or 0, "")
         raise DatabaseUnavailableError(f"cannot lock {path}: {error.strerror}{advice}") from error
     try:
-        kind = os.fstat(file).st_mode
-        if not stat.S_ISREG(kind):
-            reason = "Is a directory" if stat.S_ISDIR(kind) else "it is not a regular file"
-            raise DatabaseUnavailableError(f"cannot lock {path}: {reason}, remove it")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise JobRunningError(f"{job} is running already") from None
-        yield
+        yield file
     finally:
         os.close(file)
 
 
-def _open_lock(path: Path, database: Path) -> int:
+def _open_or_create(path: Path, database: Path) -> int:
     """Open or create a lock file. flock needs read access only, so the file may belong to another user.
 
     If the group of the database may write it, that group may read, and thus lock, the lock file.

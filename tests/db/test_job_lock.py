@@ -109,6 +109,59 @@ def test_a_pipe_in_the_place_of_the_lock_file_is_an_error_and_does_not_block(sql
         pytest.fail("a pipe was locked")
 
 
+@pytest.mark.parametrize("name", ["link.db", "folder/ocms.db", "chain.db"])
+def test_every_name_of_a_database_has_the_same_lock(sqlite, lock_file, tmp_path, name):
+    (tmp_path / "ocms.db").touch()
+    (tmp_path / "link.db").symlink_to("ocms.db")
+    (tmp_path / "chain.db").symlink_to(tmp_path / "link.db")
+    (tmp_path / "folder").symlink_to(".")
+    other = connect(f"sqlite:///{tmp_path}/{name}")
+    with job_lock(sqlite, JOB):
+        with pytest.raises(JobRunningError), job_lock(other, JOB):
+            pytest.fail("two holders")
+        assert [path.name for path in tmp_path.glob("*.lock")] == [lock_file.name]
+    with job_lock(other, JOB), pytest.raises(JobRunningError), job_lock(sqlite, JOB):
+        pytest.fail("two holders")
+
+
+REPLACE = """
+import os, subprocess, sys
+from db.engine import connect
+from db.job_lock import job_lock
+from domain.errors import JobRunningError
+url, job, path, command, replaced = *sys.argv[1:4], sys.argv[4:], []
+
+def replace(event, arguments):
+    if event == "fcntl.flock" and not replaced:
+        os.unlink(path)
+        replaced.append(subprocess.Popen(command, stdout=subprocess.PIPE) if command else None)
+        if command:
+            assert replaced[0].stdout.readline() == b"held\\n"
+
+sys.addaudithook(replace)  # Python calls it just before flock
+try:
+    with job_lock(connect(url), job):
+        assert replaced
+        print("held", os.path.exists(path))
+except JobRunningError:
+    print("refused")
+finally:
+    if command:
+        replaced[0].kill()
+        replaced[0].communicate()
+"""
+
+
+@pytest.mark.parametrize(("another_holds_it", "result"), [(True, "refused"), (False, "held True")])
+def test_a_lock_file_that_is_removed_before_it_is_locked_is_opened_again(sqlite, lock_file, another_holds_it, result):
+    """Otherwise the lock would be on a file without a name, and another process would lock a new one."""
+    url = str(sqlite.engine.url)
+    holder = [sys.executable, "-c", HOLD, url, JOB] if another_holds_it else []
+    command = [sys.executable, "-c", REPLACE, url, JOB, lock_file, *holder]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout.strip(), done.stderr) == (result, "")
+
+
 @needs_root
 def test_a_lock_file_that_the_user_may_not_read_is_reported_with_what_to_do(shared):
     (shared / f"ocms.db.{JOB}.lock").touch(0o600)
