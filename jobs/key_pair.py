@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from domain.clock import CLOCK_SKEW
 from domain.errors import OperatorError
 
 SHOWN = 16
@@ -30,7 +31,8 @@ class KeyPair:
     def load_into(self, context: ssl.SSLContext, now: Callable[[], datetime]) -> dict[str, str]:
         """Load the pair into a TLS context. Return the fingerprint and the last day of the certificate, as text.
 
-        Raises OperatorError, which names the setting, the file and the fault. An expired certificate is a fault.
+        Raises OperatorError, which names the setting, the file and the fault. A certificate that has expired, or is not
+        valid yet, is a fault.
         """
         asked = False
 
@@ -53,6 +55,10 @@ class KeyPair:
         first = self._first_certificate()
         if first.not_valid_after_utc < now:
             raise OperatorError(f"{self._cert} has expired, it was valid until {first.not_valid_after_utc:%Y-%m-%d}")
+        if first.not_valid_before_utc > now + CLOCK_SKEW:
+            raise OperatorError(
+                f"{self._cert} is not valid yet, it will be from {first.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
+            )
         fingerprint = first.fingerprint(SHA256()).hex()[:SHOWN]
         return {"fingerprint": fingerprint, "expires": f"{first.not_valid_after_utc:%Y-%m-%d}"}
 

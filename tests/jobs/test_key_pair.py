@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from domain.clock import utc_now
+from domain.clock import CLOCK_SKEW, utc_now
 from domain.errors import OperatorError
 from jobs.key_pair import KeyPair
 
@@ -26,6 +26,12 @@ def pem(key, password="", form=PrivateFormat.PKCS8):
     return key.private_bytes(
         Encoding.PEM, form, BestAvailableEncryption(password.encode()) if password else NoEncryption()
     )
+
+
+def issued_from(start):
+    """A certificate that is valid from `start`, with its key."""
+    issued = trustme.CA().issue_cert("ocms.test", not_before=start, not_after=start + timedelta(days=9))
+    return issued.private_key_and_cert_chain_pem.bytes()
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +56,7 @@ def files(tmp_path_factory):
         "expired.pem": trustme.CA()
         .issue_cert("ocms.test", not_after=datetime.now(UTC) - timedelta(days=1))
         .private_key_and_cert_chain_pem.bytes(),
+        "early.pem": issued_from(datetime.now(UTC) + timedelta(days=2)),
         "empty": b"",
         "text": b"hello",
         "binary": bytes(range(256)),
@@ -117,6 +124,7 @@ def test_a_certificate_with_its_key_is_loaded(files, cert, key, password):
         ("good.crt", "good.key", "p", "KEY_PASSWORD", "good.key is not encrypted"),
         ("both.pem", None, "p", "KEY_PASSWORD", "both.pem is not encrypted"),
         ("expired.pem", None, "", "CERT_FILE", "expired.pem has expired, it was valid until "),
+        ("early.pem", None, "", "CERT_FILE", "early.pem is not valid yet, it will be from "),
     ],
 )
 def test_a_fault_names_its_setting_its_file_and_what_is_wrong(files, cert, key, password, setting, text):
@@ -126,6 +134,19 @@ def test_a_fault_names_its_setting_its_file_and_what_is_wrong(files, cert, key, 
     assert text in str(raised.value)
     assert "secret" not in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(("ahead", "loads"), [(CLOCK_SKEW, True), (CLOCK_SKEW + timedelta(seconds=1), False)])
+def test_the_start_of_a_certificate_may_be_ahead_by_the_difference_of_two_clocks(tmp_path, ahead, loads):
+    now = datetime(2026, 6, 30, 14, tzinfo=UTC)
+    (tmp_path / "new.pem").write_bytes(issued_from(now + ahead))
+    pair = KeyPair("OCMS_TLS", str(tmp_path / "new.pem"), None, "")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    if loads:
+        assert pair.load_into(context, lambda: now)["expires"] == "2026-07-09"
+    else:
+        with pytest.raises(OperatorError, match="new.pem is not valid yet, it will be from 2026-06-30 14:05 UTC"):
+            pair.load_into(context, lambda: now)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")

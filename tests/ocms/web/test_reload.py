@@ -9,6 +9,7 @@ import ssl
 import threading
 import time
 from contextlib import suppress
+from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 
@@ -29,9 +30,9 @@ OLD, NEW, PLUS = (
 )
 
 
-def certify(folder, authority):
+def certify(folder, authority, start=None):
     """Put a new certificate with its key into the files of the settings; returns its fingerprint."""
-    issued = authority.issue_cert("localhost")
+    issued = authority.issue_cert("localhost", not_before=start)
     issued.cert_chain_pems[0].write_to_path(folder / "server.crt")
     issued.private_key_pem.write_to_path(folder / "server.key")
     return sha256(ssl.PEM_cert_to_DER_cert(issued.cert_chain_pems[0].bytes().decode())).hexdigest()
@@ -160,6 +161,10 @@ INVALID = {
             trustme.CA().issue_cert("x.test").private_key_pem.write_to_path(server.folder / "server.key"),
         ),
         "OCMS_TLS_KEY_FILE: server.key is not the key of the certificate in server.crt",
+    ),
+    "a certificate of the future": (
+        lambda server: (server.configure(NEW), certify(server.folder, server.authority, utc_now() + timedelta(days=2))),
+        "OCMS_TLS_CERT_FILE: server.crt is not valid yet, it will be from ",
     ),
     "no TLS at all": (
         lambda server: (server.folder / ".env").write_text(f"OCMS_API_KEYS={NEW}\n"),
