@@ -1,18 +1,22 @@
 """The runs of jobs, `ocms_job_run`: when each started, how it ended, and whether an alert about it was sent.
 
-A run in the future, recorded while a clock was wrong, does not count: queries with `now` exclude it.
+A run in the future, recorded while a clock was wrong, does not count: queries with `now` exclude it, and
+`exclude_future_runs` lets it never count again, even when its time has come.
 """
 
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import VARCHAR, ColumnElement, Connection, and_, func, insert, or_, select, update
+from sqlalchemy import VARCHAR, ColumnElement, Connection, and_, case, func, insert, or_, select, update
 
 from db.tables import job_run
 from domain.clock import CLOCK_SKEW
 
 RUNNING, SUCCEEDED, FAILED, INTERRUPTED, MISSED = "running", "succeeded", "failed", "interrupted", "missed"
 """The outcomes of a run. An interrupted run was stopped or killed; a missed run means that none succeeded in time."""
+
+_ENDED = (SUCCEEDED, FAILED, MISSED)
+"""The outcomes that count for due times, alerts and checks."""
 
 RunRow = dict[str, Any]
 
@@ -110,10 +114,23 @@ def list_runs(conn: Connection, limit: int) -> list[RunRow]:
 
 
 def get_future_run(conn: Connection, job: str, now: datetime) -> RunRow | None:
-    """Return the last run of a job that started or ended in the future, or None."""
-    in_future = select(job_run).where(job_run.c.job == job, _later(now)).order_by(job_run.c.started.desc())
+    """Return the last run of a job that started or ended in the future, or None.
+
+    A run that `exclude_future_runs` would change comes before the others.
+    """
+    others_last = case((job_run.c.outcome.in_(_ENDED), 0), else_=1)
+    in_future = select(job_run).where(job_run.c.job == job, _later(now)).order_by(others_last, job_run.c.started.desc())
     row = conn.execute(in_future.limit(1)).mappings().first()
     return None if row is None else dict(row)
+
+
+def exclude_future_runs(conn: Connection, job: str, now: datetime, *, reason: str) -> int:
+    """Record the ended runs of a job in the future as interrupted, and return how many. Their details are kept.
+
+    A run in progress is not changed: it could not record its end.
+    """
+    ended = and_(job_run.c.job == job, job_run.c.outcome.in_(_ENDED), _later(now))
+    return conn.execute(update(job_run).where(ended).values(outcome=INTERRUPTED, reason=reason)).rowcount
 
 
 def list_outcomes(conn: Connection, job: str, since: datetime, now: datetime) -> set[str]:

@@ -122,6 +122,8 @@ STOPPED = "stopped"
 """The process received SIGINT or SIGTERM during the run."""
 KILLED = "killed"
 """The process ended during the run without recording why."""
+CLOCK = "clock"
+"""The run was recorded in the future, by a wrong clock, and does not count. Unlike others it may have succeeded."""
 MISSED = "missed"
 """The job has not succeeded for too long."""
 

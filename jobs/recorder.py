@@ -16,6 +16,7 @@ from db.job_runs import (
     SUCCEEDED,
     Changes,
     close_abandoned_runs,
+    exclude_future_runs,
     finish_run,
     get_future_run,
     has_open_runs,
@@ -24,7 +25,7 @@ from db.job_runs import (
     list_outcomes,
 )
 from domain.errors import JobRunningError, OperatorError
-from jobs.failures import KILLED, TakenOverError, detail_of, reason_of
+from jobs.failures import CLOCK, KILLED, TakenOverError, detail_of, reason_of
 from jobs.incidents import HOST, Incidents, in_future
 
 T = TypeVar("T")
@@ -100,8 +101,6 @@ class Recorder:
         self._incidents = incidents
         self._now = now
         self._done: datetime | None = None
-        self._future: int | None = None
-        """The number of the run in the future that was logged last."""
 
     def run(self, work: Callable[[Run], T], *, due: datetime | None = None, again: bool = False) -> T | None:
         """Call `work` as a run of the job, and return its result; return None if the due time is already done.
@@ -140,20 +139,21 @@ class Recorder:
 
     def _is_done(self, due: datetime | None, *, again: bool) -> bool:
         if due is None:
+            self._exclude_future_runs()
             return False
         if due != self._done:
-            self._report_future_run()
+            self._exclude_future_runs()
             outcomes = self._database.read(list_outcomes, self._job, due, self._now())
             if SUCCEEDED in outcomes or (FAILED in outcomes and not again):
                 self._done = due
         return due == self._done
 
-    def _report_future_run(self) -> None:
-        """Log once that a run is recorded in the future. It does not count."""
-        run = self._database.read(get_future_run, self._job, self._now())
-        if run and run["run_id"] != self._future:
-            _log.error("run_in_future", job=self._job, run=run["run_id"], detail=in_future(run))
-        self._future = run["run_id"] if run else None
+    def _exclude_future_runs(self) -> None:
+        """Log runs that are recorded in the future, and change their records, so that they never count."""
+        now = self._now()
+        run = self._database.read(get_future_run, self._job, now)
+        if run and (count := self._database.write(exclude_future_runs, self._job, now, reason=CLOCK)):
+            _log.error("run_in_future", job=self._job, run=run["run_id"], count=count, detail=in_future(run))
 
     def _report(self, error: Exception, run: Run) -> None:
         expected = isinstance(error, OperatorError)

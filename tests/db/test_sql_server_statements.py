@@ -81,6 +81,7 @@ CASES = {
     "job_runs.close_abandoned_runs": lambda db: db.write(
         job_runs.close_abandoned_runs, JOB, reason="killed", detail="it was killed"
     ),
+    "job_runs.exclude_future_runs": lambda db: db.write(job_runs.exclude_future_runs, JOB, NOW, reason="clock"),
     "job_runs.has_open_runs": lambda db: db.read(job_runs.has_open_runs, JOB),
     "job_runs.finish_run": lambda db: db.write(job_runs.finish_run, 7, NOW, "succeeded", changes=CHANGED),
     "job_runs.set_alerted": lambda db: db.write(job_runs.set_alerted, 7, NOW),

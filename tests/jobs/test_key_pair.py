@@ -145,7 +145,7 @@ def test_the_start_of_a_certificate_may_be_ahead_by_the_difference_of_two_clocks
     if loads:
         assert pair.load_into(context, lambda: now)["expires"] == "2026-07-09"
     else:
-        with pytest.raises(OperatorError, match="new.pem is not valid yet, it will be from 2026-06-30 14:05 UTC"):
+        with pytest.raises(OperatorError, match=r"new\.pem is not valid yet, it will be from 2026-06-30 14:05 UTC"):
             pair.load_into(context, lambda: now)
 
 

@@ -3,10 +3,10 @@
 from datetime import timedelta
 
 import pytest
-from fixtures.recorder import BAD, DUE, JOB, Process, fail, failing, last_run, titles
+from fixtures.recorder import BAD, DUE, GOOD, JOB, Process, fail, failing, last_run, titles
 
 from db.job_lock import job_lock
-from db.job_runs import FAILED, SUCCEEDED, finish_run, insert_run, list_runs
+from db.job_runs import FAILED, SUCCEEDED, Changes, finish_run, get_last_success, get_run, insert_run, list_runs
 from domain.errors import JobRunningError
 from jobs.recorder import JobFailedError
 
@@ -166,6 +166,90 @@ def test_a_run_that_ended_in_the_future_settles_no_due_time_either(database, rec
         finish_run(conn, insert_run(conn, JOB, clock(), host="here", due=DUE), clock() + YEAR, SUCCEEDED)
     assert recorder.run(succeed, due=DUE) == "done"
     assert len(logs("run_in_future")) == 1
+
+
+@pytest.mark.parametrize("outcome", [SUCCEEDED, FAILED])
+def test_a_run_in_the_future_does_not_count_when_its_time_has_come(database, clock, new_recorder, succeed, outcome):
+    assert new_recorder().run(succeed, due=DUE) == "done"
+    later = DUE + timedelta(days=3)
+    with database.writing() as conn:
+        run_id = insert_run(conn, JOB, later, host="here", due=later)
+        finish_run(conn, run_id, later, outcome, reason="empty", detail="as it was", changes=Changes(5, 5, 0, 0, 0))
+    assert new_recorder().run(succeed, due=DUE) is None, "a look at a due time that is done finds the record"
+    before = last_run(database)
+    found = {name: before[name] for name in ("outcome", "reason", "detail", "rows", "started", "finished", "due")}
+    kept = {"detail": "as it was", "rows": 5, "started": later, "finished": later, "due": later}
+    assert found == {"outcome": "interrupted", "reason": "clock", **kept}
+    clock.move(days=3, minutes=1)
+    assert database.read(get_last_success, JOB, clock()) < later
+    assert new_recorder().run(succeed, due=later) == "done"
+
+
+def test_no_good_news_is_sent_for_a_success_in_the_future(database, clock, new_recorder, succeed, webhook):
+    """A clock is three days ahead for a moment. On the following days the job fails."""
+    start = clock()
+    new_recorder().run(succeed, due=DUE)
+    clock.now = start + timedelta(days=3)
+    new_recorder().run(succeed, due=DUE + timedelta(days=3))
+    for day in (1, 2):
+        clock.now = start + timedelta(days=day)
+        fail(new_recorder(), due=DUE + timedelta(days=day))
+    clock.now = start + timedelta(days=3, minutes=1)
+    process = new_recorder()
+    process.check(DUE + timedelta(days=3))
+    assert GOOD not in titles(webhook)
+    fail(process, due=DUE + timedelta(days=3))
+    assert database.read(get_last_success, JOB, clock()) < start + timedelta(hours=1)
+    process.run(succeed)
+    assert titles(webhook)[-1] == GOOD
+
+
+def test_a_run_by_hand_finds_a_run_in_the_future_too(database, clock, recorder, succeed):
+    later = clock() + YEAR
+    with database.writing() as conn:
+        run_id = insert_run(conn, JOB, later, host="here")
+        finish_run(conn, run_id, later, SUCCEEDED)
+    recorder.run(succeed)
+    assert database.read(get_run, run_id)["reason"] == "clock"
+
+
+def test_a_run_in_progress_whose_start_is_in_the_future_can_still_end(database, clock, new_recorder, succeed, logs):
+    """The clock returns during a run. The run holds the lock, so nothing is closed before it has ended."""
+
+    def work(run):
+        clock.move(days=-3)
+        with pytest.raises(JobRunningError):
+            new_recorder().run(succeed)
+        assert last_run(database)["outcome"] == "running"
+        return succeed(run)
+
+    clock.move(days=3)
+    recorder = new_recorder()
+    assert recorder.run(work, due=DUE + timedelta(days=3)) == "done"
+    assert last_run(database)["outcome"] == "succeeded"
+    assert recorder.run(succeed, due=DUE) == "done", "its start is not of this day"
+    with database.reading() as conn:
+        assert [(run["outcome"], run["reason"]) for run in list_runs(conn, 9)] == [
+            ("succeeded", None),
+            ("interrupted", "clock"),
+        ]
+    assert len(logs("run_in_future")) == 1
+
+
+def test_one_look_disowns_every_run_in_the_future_and_no_other(database, clock, recorder, succeed):
+    """The last of them is disowned already, so that it must not hide the others."""
+    later = [clock() + timedelta(days=days) for days in (3, 2, 1)]
+    for when in (*later, clock() - timedelta(days=1)):
+        with database.writing() as conn:
+            finish_run(conn, insert_run(conn, JOB, when, host="here"), when, SUCCEEDED)
+            finish_run(conn, insert_run(conn, "another", when, host="here"), when, SUCCEEDED)
+        if when is later[0]:
+            recorder.run(succeed, due=DUE)
+    recorder.run(succeed, due=DUE)
+    with database.reading() as conn:
+        runs = list_runs(conn, 20)
+    assert {run["started"] for run in runs if run["reason"] == "clock"} == set(later)
+    assert {run["outcome"] for run in runs if run["reason"] != "clock"} == {"succeeded"}
 
 
 def test_a_clock_that_jumps_and_returns_costs_no_run(recorder, succeed, clock, database):

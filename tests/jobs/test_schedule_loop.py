@@ -201,6 +201,7 @@ def test_a_run_that_failed_elsewhere_is_not_repeated(loop):
     run_for(loop, timedelta(minutes=1))
     with loop.database.writing() as conn:
         finish_run(conn, insert_run(conn, NAME, at(30), host="other", due=at(30)), at(30), FAILED, reason="empty")
+    loop.start = at(30, 17, 57)  # a loop that starts later would repeat the failed run
     run_for(loop, timedelta(hours=8))
     assert [outcome for outcome, _, _ in loop.runs()] == ["succeeded", "failed"]
 

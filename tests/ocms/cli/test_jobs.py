@@ -20,7 +20,7 @@ from sqlalchemy import delete
 from db import tables
 from db.job_runs import SUCCEEDED, finish_run, insert_run
 from domain.clock import SINGAPORE, utc_now
-from jobs.failures import DATABASE, KILLED, MISSED, STOPPED, UNEXPECTED, RefreshError
+from jobs.failures import CLOCK, DATABASE, KILLED, MISSED, STOPPED, UNEXPECTED, RefreshError
 from ocms.mock_cas.app import DEMO_KEY
 from ocms.mock_cas.faults import Fault
 
@@ -193,7 +193,7 @@ def test_the_control_port_of_the_mock_is_a_choice(start):
 def test_the_operations_page_knows_every_reason_and_every_fault():
     page = (Path(__file__).parents[3] / "docs" / "operations" / "vip-refresh.md").read_text()
     named = {getattr(error, "reason", "http-STATUS") for error in every(RefreshError)}
-    reasons = named | {DATABASE, UNEXPECTED, STOPPED, KILLED, MISSED}
+    reasons = named | {DATABASE, UNEXPECTED, STOPPED, KILLED, CLOCK, MISSED}
     described = re.findall(r"^- (`.+?`): ", page, re.MULTILINE)
     assert {name for names in described for name in re.findall(r"`(.+?)`", names)} == reasons
     reason_of_fault = dict(re.findall(r"^\| (`.+`) \| `(.+)` \|$", page, re.MULTILINE))
