@@ -2,10 +2,13 @@
 
 import structlog
 
+from db.demo_database import has_mark, remove_mark
 from db.engine import Database, connect
 from db.errors import DatabaseUnavailableError
 from db.schema import require_current
 from ocms.settings import Settings
+
+_TAKEN = "'ocms demo' created this database and refuses it from now on, since it would overwrite data"
 
 _log = structlog.get_logger(__name__)
 
@@ -19,14 +22,17 @@ def open_database(settings: Settings) -> Database:
     )
 
 
-def require_migrated(settings: Settings) -> None:
-    """Raise OperatorError if the schema of the database is not the current one.
+def prepare_database(settings: Settings) -> None:
+    """Raise OperatorError if the schema of the database is not the current one. Take the database from the demo.
 
     A database that cannot be reached is only logged: the service starts, and responds with 503 until it can.
     """
     database = open_database(settings)
     try:
         require_current(database)
+        if has_mark(database):
+            database.write(remove_mark)
+            _log.warning("demo_database_served", database=str(database), reason=_TAKEN)
     except DatabaseUnavailableError as error:
         _log.warning("database_unavailable", error=str(error))
     finally:

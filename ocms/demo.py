@@ -83,9 +83,7 @@ def run_demo(port: int | None, cas_port: int | None, main: Callable[[], None]) -
 
 def _prepare(settings: Settings) -> None:
     database = open_database(settings)
-    if database.path is None:
-        raise OperatorError("the demo migrates and fills its database: set OCMS_DATABASE_URL to an SQLite file")
-    open_demo_file(database.path)
+    open_demo_file(database)
     migration.upgrade(database)
     with database.writing() as conn:
         if not has_notices(conn):

@@ -50,16 +50,17 @@ def serve(
 ) -> None:
     """Serve the API until SIGINT or SIGTERM. SIGHUP reloads keys and certificates."""
     from ocms.app import create_service
-    from ocms.database import require_migrated
+    from ocms.database import prepare_database
     from ocms.keys import require_secret
     from ocms.settings import load_settings
-    from ocms.web.server import hold_reload, serve
+    from ocms.web.server import hold_reload, require_free, serve
 
     hold_reload()
     settings = load_settings()
     require_secret(settings.api_keys)
     service = create_service(settings)  # even for several workers, so that an error is reported before they start
-    require_migrated(settings)
+    require_free(host, port or settings.port)  # a server that cannot start leaves the demo its database
+    prepare_database(settings)
     serve(service, create_service, host, port or settings.port, workers)
 
 

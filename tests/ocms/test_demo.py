@@ -1,13 +1,16 @@
 """What belongs to the demo only: its keys and its database."""
 
+import json
 import signal
 from contextlib import closing
 from sqlite3 import connect
 
 import httpx2
 import pytest
-from fixtures.commands import free_port
+from fixtures.commands import free_port, wait_for
 
+from db.demo_database import has_mark
+from db.engine import connect as connect_database
 from ocms.keys import DEMO_KEYS, hash_key
 
 
@@ -76,6 +79,49 @@ def test_the_demo_refuses_a_file_of_another_program(refused, tmp_path):
         assert "'ocms demo' did not create" in refused(folder / name)
     (folder / "folder").mkdir()
     assert "folder: Is a directory" in refused(folder / "folder")
+
+
+def stop(process):
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=10)
+    assert process.returncode == 0
+
+
+REAL_KEYS = f"CAS:{hash_key('a' * 43)},PLUS:{hash_key('b' * 43)}"
+
+
+@pytest.mark.parametrize("demo_is_running", [False, True])
+def test_a_database_that_was_served_for_real_is_no_longer_the_demo_s(demo, start, ocms, demo_is_running):
+    process, _, _, url, _ = demo
+    if not demo_is_running:
+        stop(process)
+    assert ocms("dayend", "set", "N", OCMS_DATABASE_URL=url).returncode == 0
+    ports = free_port(), free_port()
+    for events in (["demo_database_served", "serving"], ["serving"]):
+        server = start("serve", "--port", ports[0], OCMS_DATABASE_URL=url, OCMS_API_KEYS=REAL_KEYS)
+        lines = [json.loads(server.stderr.readline()) for _ in events]
+        assert [line["event"] for line in lines] == events
+        wait_for(ports[0], server)
+        if len(lines) > 1:
+            assert lines[0]["level"] == "warning"
+            assert lines[0]["database"] == url.removeprefix("sqlite:///")
+            assert "'ocms demo' created this database and refuses it from now on" in lines[0]["reason"]
+        stop(server)
+    again = ocms("demo", "--port", ports[0], "--cas-port", ports[1], OCMS_DATABASE_URL=url, timeout=30)
+    assert "'ocms demo' did not create" in one_line(again)
+    assert ocms("dayend", "show", OCMS_DATABASE_URL=url).stdout.splitlines()[-1].endswith(": N.")
+    if demo_is_running:
+        assert process.poll() is None
+        stop(process)
+        assert ocms("db", "check", OCMS_DATABASE_URL=url).returncode == 0
+
+
+def test_a_server_that_cannot_start_leaves_the_database_to_the_demo(demo, ocms):
+    process, port, _, url, _ = demo
+    done = ocms("serve", "--port", port, OCMS_DATABASE_URL=url, OCMS_API_KEYS=REAL_KEYS)
+    assert "Address already in use" in one_line(done)
+    assert has_mark(connect_database(url))
+    stop(process)
 
 
 def test_the_demo_runs_again_on_its_own_database_even_after_it_was_killed(demo, start):
