@@ -1,5 +1,6 @@
 """Writing the OpenAPI documents that partners and API gateways import."""
 
+import errno
 import os
 import stat
 import tempfile
@@ -12,6 +13,8 @@ import yaml
 from contract.document import Contract
 from domain.errors import OperatorError
 
+_ADVICE = "its directory must be writable, because the file is replaced; a file that is mounted alone cannot be"
+_NOT_REPLACED = (errno.EACCES, errno.EBUSY, errno.EPERM, errno.EROFS)
 _NEW_FILE = 0o666
 """The mode of a new file before the umask is applied. A contract is public."""
 
@@ -61,7 +64,15 @@ def write_file(path: Path, content: bytes) -> None:
 
 
 def _replace(path: Path, content: bytes, previous: os.stat_result | None) -> None:
-    target = Path(os.path.realpath(path))
+    try:
+        _write_beside(Path(os.path.realpath(path)), content, previous)
+    except OSError as error:
+        if error.errno not in _NOT_REPLACED:
+            raise
+        raise OperatorError(f"cannot write {path}: {error.strerror}; {_ADVICE}") from error
+
+
+def _write_beside(target: Path, content: bytes, previous: os.stat_result | None) -> None:
     file, name = tempfile.mkstemp(prefix=".ocms-", dir=target.parent)
     new = Path(name)
     try:

@@ -26,7 +26,7 @@ from ocms.keys import DEMO_KEYS, ApiKey, hash_key
 from ocms.logs import configure_logging
 from ocms.mock_cas.server import control_port_for
 from ocms.mock_cas.vehicles import DEFAULT_COUNT, vehicles
-from ocms.settings import Settings, load_settings
+from ocms.settings import Settings, load_settings, variable
 from ocms.web.server import require_free, serve
 
 KEYS = {caller: DEMO_KEYS[caller] for caller in ("CAS", "PLUS")}
@@ -49,6 +49,11 @@ def run_demo(port: int | None, cas_port: int | None, main: Callable[[], None]) -
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     settings = load_settings()
+    for name in ("cas_ca_file", "cas_client_cert_file"):
+        if getattr(settings, name):
+            raise OperatorError(
+                f"'ocms demo' calls a mock CAS without TLS: remove {variable(name)}, or start the demo elsewhere"
+            )
     port, cas_port = port or settings.port, cas_port or settings.cas_port
     if port == cas_port:
         raise OperatorError(f"the API and the mock CAS cannot both use port {port}: change OCMS_PORT or OCMS_CAS_PORT")
@@ -76,7 +81,7 @@ def run_demo(port: int | None, cas_port: int | None, main: Callable[[], None]) -
         if not stop.is_set():
             processes.remove(refresh)
             _start(processes, "jobs loop", _run, main, "jobs loop")
-            _print_addresses(port, cas_port, control_port)
+            _print_addresses("https" if settings.tls_cert_file else "http", port, cas_port, control_port)
         while not stop.wait(0.2):
             _require_alive(processes)
 
@@ -156,10 +161,10 @@ def _require_alive(processes: Processes) -> None:
             raise OperatorError(f"'{name}' has stopped with exit code {code}; the log above says why")
 
 
-def _print_addresses(port: int, cas_port: int, control_port: int) -> None:
+def _print_addresses(scheme: str, port: int, cas_port: int, control_port: int) -> None:
     print(  # noqa: T201
         f"""
-OCMS      http://127.0.0.1:{port}   read and try it: http://127.0.0.1:{port}/docs
+OCMS      {scheme}://127.0.0.1:{port}   read and try it: {scheme}://127.0.0.1:{port}/docs
 mock CAS  http://127.0.0.1:{cas_port}   read it: http://127.0.0.1:{cas_port}/docs
           make it fail: curl -X PUT http://127.0.0.1:{control_port} -d '{{"fault": "down"}}'   ("none" ends it)
 keys      X-API-Key: {KEYS["CAS"]} for CAS, {KEYS["PLUS"]} for PLUS

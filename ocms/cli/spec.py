@@ -74,7 +74,9 @@ def verify(
 def export(
     contract: Annotated[Name, typer.Argument(help="The contract.")] = Name.OCMS,
     form: Annotated[Format, typer.Option("--format", help="The format.")] = Format.YAML,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="The file; standard output by default.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The file; - or none for standard output.")
+    ] = None,
 ) -> None:
     """Write the self-contained document that partners and gateways import."""
     from contract.document import Contract

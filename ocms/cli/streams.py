@@ -69,7 +69,9 @@ def _text(stream: TextIO, *, required: bool) -> TextIO:
 
 
 def is_standard_output(path: Path) -> bool:
-    """Return whether a path is the file of standard output, as /dev/stdout is."""
+    """Return whether a path is `-`, or the file of standard output, as /dev/stdout is."""
+    if str(path) == "-":
+        return True
     with suppress(OSError):
         return os.path.samestat(path.stat(), os.fstat(sys.stdout.fileno()))
     return False
@@ -84,12 +86,14 @@ def read_secret(name: str) -> str:
         if sys.stdin.isatty():
             text = str(typer.prompt(name, hide_input=True))
         else:
-            text = sys.stdin.buffer.readline(MAX_LINE).decode()
+            text = sys.stdin.buffer.readline(MAX_LINE).decode("utf-8-sig")  # Windows programs write a BOM
         text.encode()  # fails for surrogates, which stand for bytes that are not UTF-8 in the C locale
     except UnicodeError:
-        raise OperatorError("standard input is not UTF-8") from None
+        text = "\0"
     except OSError as error:
         raise OperatorError(f"cannot read standard input: {error.strerror}") from error
+    if "\0" in text:  # UTF-16 without a BOM is often valid UTF-8 with null characters
+        raise OperatorError("standard input is not UTF-8")
     if not text.strip():
         raise OperatorError("standard input is empty")
     return text.strip()

@@ -107,11 +107,64 @@ def test_a_file_that_the_user_may_not_write_is_not_replaced(shared):
     shared.chmod(0o777)
     os.seteuid(SERVICE)
     try:
-        with pytest.raises(OperatorError, match=r"cannot write .*/x: Permission denied"):
+        with pytest.raises(OperatorError, match=r"cannot write .*/x: Permission denied$"):
             write_file(path, b"new")
     finally:
         os.seteuid(0)
     assert path.read_text() == "previous"
+
+
+ADVICE = "its directory must be writable, because the file is replaced; a file that is mounted alone cannot be"
+
+
+@needs_root
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_directory_that_may_not_be_written_is_reported_with_what_to_do(shared, exists):
+    path = shared / "x"
+    if exists:
+        path.write_text("previous")
+        os.chown(path, SERVICE, SERVICE)
+    os.seteuid(SERVICE)
+    try:
+        with pytest.raises(OperatorError, match=rf"^cannot write {path}: Permission denied; {ADVICE}$"):
+            write_file(path, b"new")
+    finally:
+        os.seteuid(0)
+    assert [found.read_text() for found in shared.iterdir()] == ["previous"] * exists
+
+
+@needs_root
+def test_a_file_in_a_directory_where_only_its_owner_may_replace_it_is_reported(shared):
+    """In a directory such as /tmp, whoever may write a file of another user may still not replace it."""
+    path = shared / "x"
+    path.write_text("previous")
+    path.chmod(0o666)
+    shared.chmod(0o1777)
+    os.seteuid(SERVICE)
+    try:
+        with pytest.raises(OperatorError, match=rf"^cannot write {path}: Operation not permitted; {ADVICE}$"):
+            write_file(path, b"new")
+    finally:
+        os.seteuid(0)
+    assert [found.read_text() for found in shared.iterdir()] == ["previous"]
+
+
+@pytest.mark.parametrize("options", ["", "-o remount,ro,bind"])
+def test_a_mounted_file_is_reported_with_what_to_do(export, tmp_path, options):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "x").write_text("previous")
+    (tmp_path / "source").write_text("mounted")
+    mount = "mount --bind source folder/x"
+    if options:
+        mount = f"mount --bind folder folder && {mount} && mount {options} folder"
+    quoted = f"{mount} || exit 77; {sys.executable} -m ocms spec export -o folder/x; code=$?; ls -A folder; exit $code"
+    done = export(f"unshare --user --map-root-user --mount bash -c '{quoted}'")
+    if done.returncode == 77 or b"unshare" in done.stderr:
+        pytest.skip("this system does not allow mounts")
+    reason = "Read-only file system" if options else "Device or resource busy"
+    assert done.stderr.decode() == f"ocms: cannot write folder/x: {reason}; {ADVICE}\n"
+    assert (done.returncode, done.stdout) == (1, b"x\n")
+    assert (tmp_path / "source").read_text() == "mounted"
 
 
 @pytest.mark.parametrize(
@@ -165,6 +218,10 @@ def test_standard_output_can_be_named_as_the_file(export, tmp_path):
     document = export("export").stdout
     assert export("export -o /dev/stdout | cat").stdout == document
     assert export("export -o >(cat) | cat").stdout == document
+    assert export("export -o -").stdout == document
+    assert not list(tmp_path.iterdir())
+    assert export('export -o "$PWD/-"').stdout == b""
+    assert (tmp_path / "-").read_bytes() == document
     (tmp_path / "x").write_text("previous")
     assert export("(export -o /dev/stdout; echo end) >> x").returncode == 0
     assert (tmp_path / "x").read_bytes() == b"previous" + document + b"end\n"

@@ -1,12 +1,15 @@
 """What belongs to the demo only: its keys and its database."""
 
 import json
+import re
 import signal
+import ssl
 from contextlib import closing
 from sqlite3 import connect
 
 import httpx2
 import pytest
+import trustme
 from fixtures.commands import free_port, wait_for
 
 from db.demo_database import has_mark
@@ -124,6 +127,50 @@ def test_a_server_that_cannot_start_leaves_the_database_to_the_demo(demo, ocms):
     stop(process)
 
 
+def started(process):
+    """Return the output of a demo that has started."""
+    output = ""
+    while "Ctrl-C" not in output:
+        line = process.stdout.readline()
+        assert line, process.communicate()
+        output += line
+    return output
+
+
+@pytest.mark.parametrize("in_file", [True, False])
+def test_the_demo_with_a_certificate_shows_addresses_that_work(start, tmp_path, in_file):
+    authority = trustme.CA()
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(tmp_path / "server.pem")
+    trust = ssl.create_default_context()
+    authority.configure_trust(trust)
+    variables = {"OCMS_TLS_CERT_FILE": "server.pem"}
+    if in_file:
+        (tmp_path / ".env").write_text("OCMS_TLS_CERT_FILE=server.pem\n")
+    ports = free_port(), free_port()
+    process = start(
+        *("demo", "--port", ports[0], "--cas-port", ports[1]),
+        **{"OCMS_DATABASE_URL": f"sqlite:///{tmp_path}/demo.db", **({} if in_file else variables)},
+    )
+    shown = re.findall(r"(https?://\S+/docs)", started(process))
+    assert shown == [f"https://127.0.0.1:{ports[0]}/docs", f"http://127.0.0.1:{ports[1]}/docs"]
+    for address in shown:
+        assert httpx2.get(address, verify=trust, follow_redirects=True).status_code == 200
+    stop(process)
+
+
+@pytest.mark.parametrize("in_file", [True, False])
+@pytest.mark.parametrize("variable", ["OCMS_CAS_CA_FILE", "OCMS_CAS_CLIENT_CERT_FILE"])
+def test_the_demo_refuses_settings_of_the_connection_to_a_real_cas(ocms, tmp_path, variable, in_file):
+    variables = {variable: "cas.pem", "OCMS_CAS_URL": "https://cas.example.gov.sg"}
+    if in_file:
+        (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in variables.items()))
+    database = {"OCMS_DATABASE_URL": f"sqlite:///{tmp_path}/demo.db"}
+    ports = "--port", free_port(), "--cas-port", free_port()
+    line = one_line(ocms("demo", *ports, timeout=30, **database, **({} if in_file else variables)))
+    assert line == f"ocms: 'ocms demo' calls a mock CAS without TLS: remove {variable}, or start the demo elsewhere"
+    assert not (tmp_path / "demo.db").exists()
+
+
 def test_the_demo_runs_again_on_its_own_database_even_after_it_was_killed(demo, start):
     process, port, _, url, _ = demo
     batch = [{"notice_no": "541000001D", "amount_payable": 1}]
@@ -133,11 +180,7 @@ def test_the_demo_runs_again_on_its_own_database_even_after_it_was_killed(demo, 
     process.wait()
     ports = free_port(), free_port()
     again = start("demo", "--port", ports[0], "--cas-port", ports[1], OCMS_DATABASE_URL=url)
-    output = ""
-    while "Ctrl-C" not in output:
-        line = again.stdout.readline()
-        assert line, again.communicate()
-        output += line
+    started(again)
     asked = {"notice_nos": ["541000001D"]}
     found = httpx2.post(f"http://127.0.0.1:{ports[0]}/v1/getPaymentStatus", json=asked, headers=headers)
     assert found.json()["data"][0]["amount_payable"] == 1

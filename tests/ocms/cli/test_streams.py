@@ -169,13 +169,27 @@ def test_messages_that_cannot_be_written_fail_nothing(shell, closed):
         (b"\xed\xa0\x80" * 50, "standard input is not UTF-8"),
         (b"", "standard input is empty"),
         (b"\n", "standard input is empty"),
-        (b"\0" * 200_000, "OCMS_API_KEYS does not have the hash of this key"),
+        (KEY.encode("utf-16-le"), "standard input is not UTF-8"),
+        (b"\0" * 200_000, "standard input is not UTF-8"),
+        (KEY.encode() + b"\0\n", "standard input is not UTF-8"),
+        (b"\xef\xbb\xbf\n", "standard input is empty"),
+        (KEY.encode() + b"\xef\xbb\xbf\n", "OCMS_API_KEYS does not have the hash of this key"),
         ("é".encode() * 50, "OCMS_API_KEYS does not have the hash of this key"),
     ],
-    ids=["UTF-16", "latin-1", "surrogates", "empty", "blank", "zeros", "é"],
+    ids=[
+        *("UTF-16", "latin-1", "surrogates", "empty", "blank"),
+        *("UTF-16 without a mark", "zeros", "a zero", "only a mark", "a mark at the end", "é"),
+    ],
 )
 def test_standard_input_that_is_no_key_is_one_line(shell, text, message):
     assert_one_line(shell("ocms keys check", text), message)
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
+def test_a_byte_order_mark_before_a_key_is_skipped(shell, end):
+    done = shell("ocms keys check", b"\xef\xbb\xbf" + KEY.encode() + end)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"The key of CAS" in done.stdout
 
 
 def test_standard_input_is_utf_8_in_every_locale(shell):
@@ -188,7 +202,7 @@ def test_standard_input_is_utf_8_in_every_locale(shell):
     [
         ("<&-", "standard input is empty"),
         ("0> /dev/null", "cannot read standard input: Bad file descriptor"),
-        ("< /dev/zero", "OCMS_API_KEYS does not have the hash of this key"),
+        ("< /dev/zero", "standard input is not UTF-8"),
     ],
 )
 def test_standard_input_that_cannot_be_read_or_never_ends_is_one_line(shell, redirection, message):
