@@ -18,9 +18,10 @@ _turn: ContextVar["Lock | None"] = ContextVar("turn", default=None)
 def run_in_turn(coroutine: Coroutine[Any, Any, T], turn: Lock) -> T:
     """Run a handler to its end in this thread, which anyio has started, and return its result.
 
-    The thread holds `turn` while it computes, and releases it while it waits for the database: threads that compute at
-    the same time are not faster, since the GIL lets one run at a time, and delay the event loop. Raises TypeError if the
-    handler awaits anything else than `in_thread`.
+    The thread holds `turn` while it computes, and releases it while it waits for the database. Threads that compute at
+    the same time would not be faster, since the GIL lets one run at a time, and would delay the event loop.
+
+    Raises TypeError if the handler awaits anything else than `in_thread`.
     """
     with turn:
         _turn.set(turn)
