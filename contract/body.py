@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from contract.errors import InvalidRequestError
-from contract.json import has_more_values, parse_json, split_array
+from contract.json import has_more_values, parse_json, parse_leniently, split_array
 from contract.types import FieldError
 from contract.validation import Schema, Validator, resolve
 
@@ -23,7 +23,7 @@ NOT_JSON = "not JSON"
 class Record(msgspec.Struct, frozen=True):
     """A record of a batch, with its faults. `index` is its position in the batch, from 0.
 
-    `value` is the JSON value, or None if the record could not be parsed.
+    `value` is the JSON value. If the record cannot be parsed, it is what `parse_leniently` returns.
     """
 
     index: int
@@ -86,7 +86,7 @@ def _parse_record(index: int, text: bytes, rules: Validator) -> Record:
     try:
         value = parse_json(text)
     except ValueError as error:
-        return Record(index, None, [rules.fault("", str(error), f" {NOT_JSON}")])
+        return Record(index, parse_leniently(text), [rules.fault("", str(error), f" {NOT_JSON}")])
     return Record(index, value, rules.faults(value))
 
 

@@ -3,7 +3,6 @@
 import json
 import re
 from decimal import Decimal, InvalidOperation
-from itertools import islice
 from typing import Any
 
 import jiter
@@ -17,8 +16,8 @@ SHOWN_NAME = 50
 """The number of characters of a repeated member's name that an error shows."""
 
 _STRING = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?'  # possessive quantifiers and an optional last quote: no backtracking
-_VALUES = re.compile(rf'[^"\[{{,]*+(?:{_STRING}[^"\[{{,]*+)*+(?:[\[{{,]|\Z)'.encode(), re.DOTALL)
-"""Matches text up to the next `[`, `{` or comma outside a string, or up to the end."""
+_VALUES = re.compile(rf'[^"\[{{,]*+(?:{_STRING}[^"\[{{,]*+){{0,1000}}+[\[{{,]?'.encode(), re.DOTALL)
+"""Matches text up to the next `[`, `{` or comma outside a string, or 1,000 strings, since a match holds the GIL."""
 _TOKENS = re.compile(_STRING + r"|[\[\]{}]", re.DOTALL)
 _DEPTH = {"[": 1, "{": 1, "]": -1, "}": -1}
 _LONG_INTEGER = b"0" * (MAX_NUMBER_LENGTH + 1)
@@ -60,7 +59,12 @@ def has_more_values(text: bytes, limit: int) -> bool:
     """
     if len(text) <= limit or text.count(b",") + text.count(b"[") + text.count(b"{") <= limit:
         return False
-    return next(islice(_VALUES.finditer(text), limit, None), None) is not None
+    count = 0
+    for match in _VALUES.finditer(text):
+        count += text[match.end() - 1] in b"[{,"
+        if count > limit:
+            return True
+    return False
 
 
 def split_array(text: bytes) -> list[bytes]:
@@ -107,6 +111,29 @@ def _has_unique_members(text: bytes) -> bool:
     except ValueError:
         return False
     return True
+
+
+def parse_leniently(text: bytes) -> Any:
+    """Parse JSON that `parse_json` refuses, to find out which record it is. Return None if that is not possible.
+
+    Members that occur twice, numbers, and texts that cannot be printed, such as lone surrogates, become None.
+    """
+    try:
+        return json.loads(text.decode(errors="replace"), object_pairs_hook=_lenient, parse_int=_drop, parse_float=_drop)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _lenient(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in members:
+        is_usable = name not in found and (not isinstance(value, str) or value.isprintable())
+        found[name] = value if is_usable else None
+    return found
+
+
+def _drop(_number: str) -> None:
+    return None
 
 
 def _require_unique(members: list[tuple[str, Any]]) -> None:

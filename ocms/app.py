@@ -46,7 +46,7 @@ def create_app(settings: Settings, now: Callable[[], datetime] = utc_now) -> Ser
     app: ASGIApp = contract_app(contract, handlers, credentials, settings, lifespan)
     if settings.trusted_proxies:
         app = ProxyHeadersMiddleware(app, settings.trusted_proxies)  # type: ignore[assignment, arg-type]  # uvicorn has its own ASGI types
-    app = ErrorBody(BodyLimit(app, contract, settings), contract, settings.max_wait)
+    app = BodyLimit(ErrorBody(app, contract, settings.max_wait), contract, settings)
     if settings.cors_origins:
         app = Cors(app, settings.cors_origins)
     return Service(Envelope(app, contract), settings, credentials, contract.callers(), now)

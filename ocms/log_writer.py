@@ -37,6 +37,8 @@ class LogWriter:
         self._lost = 0
         self._thread: threading.Thread | None = None
         self._patience = CLOSE_SECONDS
+        self._is_broken_off = False
+        """The last line was written in part only, so that the next one must not follow on the same line."""
 
     def write(self, text: str) -> None:
         """Add a line to the queue; never block."""
@@ -108,13 +110,16 @@ class LogWriter:
     def _write_all(self, data: bytes) -> bool:
         """Write bytes. Return False if that fails, for example because the reader is gone or the disk is full."""
         assert self._descriptor is not None  # noqa: S101  # `write` adds no line without one
-        while data:
+        rest = b"\n" + data if self._is_broken_off else data
+        while rest:
             try:
-                data = data[os.write(self._descriptor, data) :]
+                rest = rest[os.write(self._descriptor, rest) :]
             except BlockingIOError:  # another process has made the shared stream non-blocking
                 select.select([], [self._descriptor], [])
             except OSError:
+                self._is_broken_off |= len(rest) < len(data)
                 return False
+        self._is_broken_off = False
         return True
 
 

@@ -17,6 +17,10 @@ from ocms.web.request_state import RequestState, request_state
 
 T = TypeVar("T")
 
+PART = 2**18
+"""The maximum number of bytes of a response that are passed on at a time."""
+EXPECT = (b"expect", b"100-continue")
+
 
 class Gate:
     """Limits how many calls are served at a time, how many wait, and how long they wait."""
@@ -72,7 +76,11 @@ class Gate:
 
 
 class BodyLimit:
-    """Limits the bytes of request bodies in memory. A body counts from its arrival to the end of the call."""
+    """Limits the bytes of bodies in memory.
+
+    A request body counts from its arrival until the response has been passed on. A long response is passed on in parts,
+    as fast as the caller reads, and counts until then; it is never refused, since the work is done.
+    """
 
     def __init__(self, app: ASGIApp, contract: Contract, settings: Settings) -> None:
         """Raise OperatorError if the limit excludes a body that the contract allows."""
@@ -95,26 +103,45 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         state, held, caller = request_state(scope), 0, ""
+        has_asked = False  # for the body
+
+        def hold(body: bytes) -> None:
+            nonlocal held, caller
+            caller = state.caller or ""  # known before a body is read
+            held += len(body)
+            self._held += len(body)
+            self._held_by[caller] += len(body)
 
         async def receive_within_limit() -> Message:
-            nonlocal held, caller
-            begun = time.monotonic()
+            nonlocal has_asked
+            begun, has_asked = time.monotonic(), True
             message = await receive()
             if state.arrived:
                 state.arrived += time.monotonic() - begun  # time spent waiting for the caller does not count
-            size, caller = len(message.get("body", b"")), state.caller or ""  # known before a body is read
-            held += size
-            self._held += size
-            self._held_by[caller] += size
+            hold(message.get("body", b""))
             if self._held_by[caller] > self._own_limit or self._held > self._limit:
-                raise BusyError("too many bytes of request bodies are in memory")
+                raise BusyError("too many bytes of bodies are in memory")
             return message
 
+        async def send_in_parts(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                # A client that waits for 100 Continue may send the body nevertheless, or leave it out.
+                state.closing |= not has_asked and EXPECT in scope["headers"]
+            body = message.get("body", b"")
+            if len(body) <= PART:
+                await send(message)
+                return
+            hold(body)
+            for start in range(0, len(body), PART):
+                part, more = body[start : start + PART], start + PART < len(body) or message.get("more_body", False)
+                await send({"type": "http.response.body", "body": part, "more_body": more})
+
         try:
-            await self._app(scope, receive_within_limit, send)
+            await self._app(scope, receive_within_limit, send_in_parts)
         finally:
             self._held -= held
             self._held_by[caller] -= held
+            state.body = None  # the connection keeps the state of its last request
 
 
 def waited(arrived: float | None) -> float:

@@ -19,8 +19,8 @@ _CHUNK_LINE = re.compile(rb"[0-9A-Fa-f]{1,16}(?:;%b*+)?\r\n" % _TEXT)
 """The line before the data of a chunk. The chunk size has at most 64 bits, the limit of many other servers."""
 _MAX_EXTENSIONS = 16 * 1024
 """The maximum total bytes of the chunk extensions of a body, which do not count towards the size of the body."""
-_FREE_CHUNKS = 1024
-"""The number of chunks that a body may have, whatever their size. h11 needs 15 µs for a chunk."""
+_FREE_CHUNKS = 12_000
+"""The number of chunks that a body may have, whatever their size: one for each record. h11 needs 15 µs for a chunk."""
 _AVERAGE_CHUNK = 64
 """Bytes. A body may have one more chunk for each so many bytes of data."""
 _EMPTY_LINES = re.compile(rb"(?:\r\n)+")

@@ -1,8 +1,10 @@
 """Bearer tokens that a gateway forwards: JWTs, verified with the public keys that their issuer publishes."""
 
+import asyncio
 import ssl
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,11 @@ UNKNOWN_KEY_AGE = timedelta(seconds=30)
 LEEWAY = 30
 """Tolerated difference in seconds between the clocks of the issuer and of this machine."""
 FETCH_TIMEOUT = 5.0
-"""Time limit for connecting to the issuer and for each wait for data from it, in seconds."""
+"""Time limit for reading the keys from the issuer, in seconds."""
+MAX_BYTES = 2**20
+"""The maximum size of a JWK set, in bytes."""
+UNUSABLE = (ValueError, TypeError, AttributeError, jwt.PyJWTError)
+"""What PyJWT raises for a text that is not a JWK set."""
 
 _log = structlog.get_logger(__name__)
 
@@ -49,46 +55,44 @@ class PublishedKeys:
         self._tls = self._context()
         self._keys: dict[str | None, jwt.PyJWK] = {}
         self._read_at: datetime | None = None
-        self._reading = anyio.Lock()
+        self._reading: asyncio.Task[None] | None = None
 
     async def get(self, key_id: str | None) -> jwt.PyJWK:
         """Return the key with a `kid`. Without a `kid`, return the only key.
 
-        Raises jwt.InvalidKeyError if there is no such key, and UnavailableError if no keys could be read yet.
+        Stale keys are read again in the background; only a token with an unknown key waits for that. Raises
+        jwt.InvalidKeyError if there is no such key, and UnavailableError if no keys could be read yet.
         """
-        if not self._keys or self._is_stale(key_id):
-            async with self._reading:  # concurrent calls wait for one read
-                if self._is_stale(key_id):
-                    await run_sync(self.read)
+        if self._reading is None and self._is_stale(key_id):
+            self._reading = asyncio.create_task(self.read())
+        if self._reading and not self._find(key_id):
+            await asyncio.shield(self._reading)  # a call that is cancelled must not end the read for others
         if not self._keys:
             raise UnavailableError("the keys of the token issuer cannot be read")
-        if key_id is None and len(self._keys) == 1:
-            return next(iter(self._keys.values()))
-        if key_id not in self._keys:
-            raise jwt.InvalidKeyError("the issuer has not published the key of the token")
-        return self._keys[key_id]
+        if found := self._find(key_id):
+            return found
+        raise jwt.InvalidKeyError("the issuer has not published the key of the token")
 
-    def read(self) -> None:
+    async def read(self) -> None:
         """Read the keys. If that fails, keep the previous ones and log the error."""
         self._read_at = self._now()
         try:
-            found = jwt.PyJWKSet.from_json(self._load())
-        except (
-            OSError,
-            httpx2.HTTPError,
-            httpx2.InvalidURL,
-            ValueError,
-            TypeError,
-            AttributeError,
-            jwt.PyJWTError,
-        ) as error:
+            with anyio.fail_after(FETCH_TIMEOUT):
+                self._keys = parse_keys(await self._load())
+        except (*UNUSABLE, OSError, httpx2.HTTPError, httpx2.InvalidURL) as error:
             address = self._source.partition("?")[0]  # a query string may contain a secret
-            _log.error("token_keys_not_readable", source=address, error=redacted(str(error)))
-            return
-        self._keys = {key.key_id: key for key in found.keys if key.public_key_use in (None, "sig")}
+            reason = str(error) or f"it took longer than {FETCH_TIMEOUT:g} seconds"
+            _log.error("token_keys_not_readable", source=address, error=redacted(reason))
+        finally:
+            self._reading = None
 
     def __len__(self) -> int:
         return len(self._keys)
+
+    def _find(self, key_id: str | None) -> jwt.PyJWK | None:
+        if key_id is None and len(self._keys) == 1:
+            return next(iter(self._keys.values()))
+        return self._keys.get(key_id)
 
     def _is_stale(self, key_id: str | None) -> bool:
         if self._read_at is None:
@@ -103,18 +107,33 @@ class PublishedKeys:
             require_usable_proxies()
         return public_authorities(trust_environment=self._trust_environment)
 
-    def _load(self) -> str:
+    async def _load(self) -> bytes:
         if self._tls is None:
-            return Path(self._source).read_text("utf-8-sig")
+            return await run_sync(Path(self._source).read_bytes)
         route = Route(self._source)
-        with httpx2.Client(verify=self._tls, timeout=FETCH_TIMEOUT, trust_env=self._trust_environment) as client:
-            try:
-                response = client.get(self._source, extensions={"trace": route.trace})
-            except httpx2.HTTPError as error:
-                raise OSError(f"{error}{route.through}") from error
-        if response.status_code != httpx2.codes.OK:
-            raise OSError(f"the HTTP status is {response.status_code} instead of 200{route.came_through}")
-        return response.content.decode("utf-8-sig")
+
+        async def trace(event: str, info: Any) -> None:
+            route.trace(event, info)
+
+        client = httpx2.AsyncClient(verify=self._tls, timeout=FETCH_TIMEOUT, trust_env=self._trust_environment)
+        try:
+            async with client, client.stream("GET", self._source, extensions={"trace": trace}) as response:
+                if response.status_code != httpx2.codes.OK:
+                    raise OSError(f"the HTTP status is {response.status_code} instead of 200{route.came_through}")
+                text = b""
+                async for part in response.aiter_bytes():
+                    text += part
+                    if len(text) > MAX_BYTES:
+                        raise OSError(f"it is larger than {MAX_BYTES} bytes{route.came_through}")
+                return text
+        except httpx2.HTTPError as error:
+            raise OSError(f"{error}{route.through}") from error
+
+
+def parse_keys(text: bytes) -> dict[str | None, jwt.PyJWK]:
+    """Return the keys for signatures in a JWK set, by their `kid`. Raises one of `UNUSABLE`."""
+    keys = jwt.PyJWKSet.from_json(text.decode("utf-8-sig")).keys
+    return {key.key_id: key for key in keys if key.public_key_use in (None, "sig")}
 
 
 class TokenVerifier:
@@ -168,8 +187,9 @@ def create_verifier(settings: Settings, now: Callable[[], datetime]) -> TokenVer
     cannot be reached does not prevent the start.
     """
     if "://" not in settings.token_keys:
-        keys = PublishedKeys(settings.token_keys, now)
-        keys.read()
+        keys = {}
+        with suppress(*UNUSABLE, OSError):
+            keys = parse_keys(Path(settings.token_keys).read_bytes())
         if not keys:
             raise OperatorError(f"OCMS_TOKEN_KEYS: {settings.token_keys} is not a readable file with a JWK set")
     return TokenVerifier(settings, now)

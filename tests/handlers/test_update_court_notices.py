@@ -223,6 +223,17 @@ def test_what_is_wrong_inside_a_record_fails_only_that_record(cas, add_notice, r
     ]
 
 
+def test_a_notice_that_is_also_in_a_record_that_cannot_be_parsed_fails_both_times(cas, add_notice, row_of):
+    add_notice("N1")
+    add_notice("N2")
+    batch = b"""[{"notice_no": "N1", "atoms_flag": "Y"}, {"notice_no": "N1", "atoms_flag": "\\ud800"},
+        {"notice_no": "N2", "notice_no": "N3", "atoms_flag": "Y"}, {"notice_no": "N2", "atoms_flag": "Y"}]"""
+    response = cas.post("/v1/updateCourtNotices", content=batch, headers={"Content-Type": "application/json"})
+    assert failures(response) == [(0, "N1", "OCMS-4022"), (1, "N1", "OCMS-4022"), (2, None, "OCMS-4022")]
+    assert row_of(tables.valid_offence_notice, "N1")["atoms_flag"] is None
+    assert row_of(tables.valid_offence_notice, "N2")["atoms_flag"] == "Y"
+
+
 @pytest.mark.parametrize(
     "batch",
     [

@@ -218,6 +218,24 @@ def test_no_write_of_several_lines_is_larger_than_a_pipe_takes_in_one_piece():
     assert b"".join(writes).count(b"\n") == 200
 
 
+def test_a_line_that_a_full_disk_broke_off_damages_no_later_line(tmp_path):
+    code = """
+import resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, resource.RLIM_INFINITY))
+for n in range(3): log.info('line', n=n, text='y' * 600); time.sleep(0.1)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+for n in range(3, 6): log.info('line', n=n); time.sleep(0.1)
+"""
+    with (tmp_path / "log").open("wb") as log:
+        subprocess.run([sys.executable, "-c", "import time\n" + LOG + code], stderr=log, check=True)
+    _, broken_off, *lines = (tmp_path / "log").read_text().splitlines()
+    assert len(broken_off) < 600
+    found = list(map(json.loads, lines))
+    assert [line["n"] for line in found if line["event"] == "line"] == [3, 4, 5]
+    assert sum(line["count"] for line in found if line["event"] == "log_lines_lost") == 2
+
+
 def test_a_signal_handler_may_log_while_a_line_is_written():
     code = """
 import signal

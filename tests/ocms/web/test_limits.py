@@ -1,19 +1,26 @@
 """The limits of a worker, each as its setting says."""
 
+import gc
+import json
+import re
 import select
+import socket
+import struct
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from itertools import islice
+from pathlib import Path
 
 import pytest
-from fixtures.contracts import each_operation, good_bytes
+from fixtures.contracts import CONTRACT, each_operation, good_bytes
 from fixtures.cost import MiB
 from fixtures.settings import PLUS_KEY
 from fixtures.sockets import BODY, request
 
 from domain.errors import OperatorError
-from ocms.app import create_app
+from ocms.app import SWITCH_SECONDS, create_app
 
 BATCH = b'[{"notice_no": "N1", "atoms_flag": "Y"}]'
 
@@ -24,6 +31,21 @@ def held(database):
     if database.path is None:
         pytest.skip("only SQLite has one lock for all writers")
     return database.writing
+
+
+@pytest.fixture
+def switch_as_served():
+    """Let threads take turns as in a process that only serves."""
+    previous = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_SECONDS)
+    yield
+    sys.setswitchinterval(previous)
+
+
+def memory():
+    """The resident size of this process, in bytes."""
+    gc.collect()
+    return int(re.search(r"VmRSS:\s+(\d+)", Path("/proc/self/status").read_text())[1]) * 1024
 
 
 def write(connection):
@@ -99,7 +121,7 @@ def test_bodies_have_a_common_limit_and_each_caller_a_share_of_it(connect_to, ad
     assert connect().send(request(path="/v1/getNoticeUpdate", key=PLUS_KEY)).response().status == 200
     assert [c.send(body[-1:]).response().status for c in (first, third)] == [200, 200]
     assert {line["reason"] for line in logs("call") if line["status"] == 503} == {
-        "too many bytes of request bodies are in memory"
+        "too many bytes of bodies are in memory"
     }
     for ending, status in ((b"", 200), (b"x", 400), (b"", 200)):  # all is released, whatever the response is
         assert connect().send(request(BODY.ljust(8 * MiB - 1) + ending)).response().status == status
@@ -145,6 +167,64 @@ def test_small_calls_are_served_while_a_large_body_is_parsed(connect_to, add_not
         served += 1
     assert large.response().status == 409
     assert served > 10  # on the event loop, it would be one or two
+
+
+@pytest.mark.alone
+def test_small_calls_are_served_beside_small_bodies_of_many_records(connect_to, add_notice, switch_as_served):
+    add_notice("N1")
+    connect = connect_to()
+    body = b"[" + b",".join([b"{}"] * 5_000) + b"]"
+    costly = [connect().send(request(body, path="/v1/updateCourtNotices")) for _ in range(24)]
+    small, served = connect(), 0
+    while len(select.select([connection.socket for connection in costly], [], [], 0)[0]) < len(costly):
+        assert small.send(request()).response().status == 200
+        served += 1
+    assert served > 24  # on the event loop, at most one between two of them
+
+
+@pytest.mark.alone
+def test_the_large_calls_of_one_caller_do_not_delay_those_of_another(connect_to, held, add_notice):
+    add_notice("N1")
+    connect = connect_to()
+    batch = json.dumps([{"notice_no": f"N{number}", "atoms_flag": "Y"} for number in range(1_000)]).encode()
+    large = json.dumps({"notice_nos": ["N1"] * 3_000}).encode()
+    with held():
+        waiting = [connect().send(request(batch, path="/v1/updateCourtNotices")) for _ in range(8)]
+        response = connect().send(request(large, path="/v1/getNoticeUpdate", key=PLUS_KEY)).response()
+        assert response.status == 200
+        assert not select.select([connection.socket for connection in waiting], [], [], 0)[0]
+
+
+def test_the_body_of_a_finished_call_is_not_kept(connect_to, add_notice):
+    add_notice("N1")
+    connect = connect_to()
+    connections = [connect() for _ in range(10)]
+
+    def call_all():
+        for connection in connections:
+            assert connection.send(request(BODY.ljust(4 * MiB))).response().status == 200
+
+    call_all()
+    before = memory()
+    for _ in range(3):
+        call_all()
+        for connection in connections:
+            connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.socket.close()  # with a reset
+        connections = [connect() for _ in range(10)]
+    assert memory() - before < 40 * MiB  # each round sends 40 MiB
+
+
+def test_responses_that_are_not_read_count_as_bodies_in_memory(connect_to, after_dayend):
+    connect = connect_to(max_received_bytes=16 * MiB, caller_share=0.5)
+    record = json.dumps({name: [] for name in CONTRACT.components["schemas"]["CourtNotice"]["properties"]})
+    batch = f"[{','.join([record] * 10_000)}]".encode()
+    unread = connect().send(request(batch, path="/v1/updateCourtNotices"))
+    select.select([unread.socket], [], [], 20)
+    refused = connect().send(request(BODY.ljust(6 * MiB)))
+    assert refused.response().status == 503
+    assert unread.response().status == 422  # it is never refused, and complete
+    assert connect().send(request(BODY.ljust(6 * MiB))).response().status == 200
 
 
 def test_what_is_being_written_is_finished_before_anything_is_answered(connect_to, held, add_notice):

@@ -1,12 +1,15 @@
 """Invalid HTTP: each request gets the error body or a closed connection, and the next caller is served."""
 
 import json
+import socket
 import time
 from contextlib import suppress
 
 import pytest
 from fixtures.contracts import each_operation, key_of
 from fixtures.sockets import BODY, head, request
+
+from db import tables
 
 CHUNKED = "Transfer-Encoding: chunked"
 PREFIX = head().removesuffix(b"\r\n")
@@ -249,7 +252,7 @@ def test_a_late_body_of_a_refused_call_is_no_part_of_the_next_one(connect_to):
 
 def test_a_body_of_the_smallest_chunks_is_refused_before_it_costs(connect_to):
     connection = connect_to()()
-    connection.send(head(CHUNKED) + b"1\r\n{\r\n" * 1_100)
+    connection.send(head(CHUNKED) + b"1\r\n{\r\n" * 12_500)
     response = connection.response()
     assert (response.status, response.headers["connection"]) == (400, "close")
     assert connection.is_closed()
@@ -258,7 +261,39 @@ def test_a_body_of_the_smallest_chunks_is_refused_before_it_costs(connect_to):
 def test_small_chunks_are_accepted_up_to_a_number_and_beyond_it_by_their_average(connect_to, add_notice):
     add_notice("N1")
     connect = connect_to()
-    for body, size in ((BODY.ljust(1_000), 1), (BODY.ljust(500_000), 64)):
+    for body, size in ((BODY.ljust(12_000), 1), (BODY.ljust(1_000_000), 64)):
         parts = (body[start : start + size] for start in range(0, len(body), size))
         chunks = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts)
         assert connect().send(head(CHUNKED) + chunks + b"0\r\n\r\n").response().status == 200
+
+
+def test_a_caller_that_has_ended_its_side_gets_its_response(connect_to, after_dayend, add_notice, row_of):
+    add_notice("N1")
+    connection = connect_to()()
+    connection.send(request(b'[{"notice_no": "N1", "atoms_flag": "H"}]', path="/v1/updateCourtNotices"))
+    connection.socket.shutdown(socket.SHUT_WR)
+    assert connection.response().status == 200
+    assert connection.is_closed()
+    assert row_of(tables.valid_offence_notice, "N1")["atoms_flag"] == "H"
+
+
+def test_a_caller_that_ends_its_side_within_a_request_is_disconnected(connect_to):
+    for part in (b"", request()[:20], request()[:-5]):
+        connection = connect_to()().send(part)
+        connection.socket.shutdown(socket.SHUT_WR)
+        assert connection.is_closed()
+
+
+def test_an_offer_of_http_2_is_served_without_a_word_in_the_log(connect_to, add_notice, logs):
+    add_notice("N1")
+    offer = request(BODY, "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk")
+    assert connect_to()().send(offer).response().status == 200
+    assert [line["event"] for line in logs() if line["level"] == "warning"] == []
+
+
+def test_after_a_refusal_the_body_that_a_client_held_back_is_not_taken_for_a_request(connect_to):
+    connection = connect_to()()
+    connection.send(head(f"Content-Length: {len(BODY)}", "Expect: 100-continue", key="wrong"))
+    response = connection.response()
+    assert (response.status, response.headers["connection"]) == (401, "close")
+    assert connection.is_closed()

@@ -5,8 +5,10 @@ import base64
 import hashlib
 import hmac
 import json
+import socket
 import threading
 import time
+from contextlib import ExitStack, suppress
 
 import jwt
 import pytest
@@ -50,16 +52,28 @@ def token_settings(tmp_path):
 
 
 @pytest.fixture
-def post(callers, token_settings):
-    """Call an operation with some headers; returns the status and the code."""
-    client, _ = callers(**token_settings)
-    del client.headers["X-API-Key"]
+def post_with(callers, token_settings):
+    """Start OCMS with some settings; returns a function that calls an operation with some headers.
 
-    def call(operation, *headers):
-        response = client.post(operation.path, content=b"{", headers=list(headers))
-        return response.status_code, response.json()["data"]["appCode"]
+    The function returns the status and the code.
+    """
 
-    return call
+    def start(**settings):
+        client, _ = callers(**token_settings | settings)
+        del client.headers["X-API-Key"]
+
+        def call(operation, *headers):
+            response = client.post(operation.path, content=b"{", headers=list(headers))
+            return response.status_code, response.json()["data"]["appCode"]
+
+        return call
+
+    return start
+
+
+@pytest.fixture
+def post(post_with):
+    return post_with()
 
 
 def bearer(token):
@@ -216,7 +230,7 @@ class Issuer:
     """An issuer that publishes its keys on a real socket, counts the requests, and can fail."""
 
     def __init__(self):
-        self.keys, self.asked, self.status, self.wait = KEYS, 0, 200, 0
+        self.keys, self.asked, self.answered, self.status, self.wait = KEYS, 0, 0, 200, 0
         self.before, self.headers = "", {}
 
     async def __call__(self, scope, receive, send):
@@ -226,6 +240,32 @@ class Issuer:
         await asyncio.sleep(self.wait)
         text = self.before + json.dumps(self.keys)
         await Response(text, self.status, self.headers)(scope, receive, send)
+        self.answered += 1
+
+
+@pytest.fixture
+def endless():
+    """Serve a chunked response that repeats its parts until the client is gone; returns its address."""
+    with ExitStack() as stack:
+
+        def serve(part):
+            listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+
+            def send():
+                connection, _ = listener.accept()
+                with connection, suppress(OSError):
+                    connection.recv(2**16)
+                    connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+                    for _ in range(300):
+                        connection.sendall(part)
+                        time.sleep(0.1 if len(part) < 10 else 0)
+
+            thread = threading.Thread(target=send)
+            thread.start()
+            stack.callback(thread.join)
+            return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+        yield serve
 
 
 @pytest.fixture
@@ -251,7 +291,36 @@ def test_published_keys_are_fetched_once_and_a_new_one_is_found(issuer, post, cl
     assert issuer.asked == 2
     clock.move(minutes=-10)
     assert post(operation, bearer(rotated))[0] == 400
-    assert issuer.asked == 3  # a clock that jumps back does not keep old keys for ever
+    until(lambda: issuer.asked == 3)  # a clock that jumps back does not keep old keys for ever
+
+
+def until(condition):
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_calls_with_a_known_key_never_wait_for_the_issuer(issuer, post, clock):
+    operation = CONTRACT.operations["getPaymentStatus"]
+    assert post(operation, bearer(token()))[0] == 400
+    clock.move(minutes=6)
+    issuer.wait = 3
+    for _ in range(3):
+        assert post(operation, bearer(token()))[0] == 400
+    assert issuer.answered == 1  # the second read is still in progress
+    until(lambda: issuer.answered == 2)
+    assert issuer.asked == 2
+
+
+@pytest.mark.parametrize("parts", [b"1\r\n \r\n", b"10000\r\n" + b" " * 2**16 + b"\r\n"], ids=["slow", "endless"])
+def test_keys_that_never_end_are_given_up(post_with, endless, parts, logs):
+    post = post_with(token_keys=endless(parts))
+    begun = time.monotonic()
+    assert post(CONTRACT.operations["getPaymentStatus"], bearer(token())) == (503, "OCMS-5000")
+    assert time.monotonic() - begun < 10
+    (line,) = logs("token_keys_not_readable")
+    assert "5 seconds" in line["error"] or "larger than 1048576 bytes" in line["error"]
 
 
 def test_all_first_calls_wait_for_the_keys(issuer, callers, token_settings):
@@ -308,7 +377,7 @@ def test_keys_come_through_the_proxy_unless_the_environment_is_ignored(issuer, t
     for trusted, asked in ((True, [("GET", f"{url}/", None)]), (False, [])):
         proxy.asked.clear()
         keys = PublishedKeys(url, utc_now, trust_environment=trusted)
-        keys.read()
+        asyncio.run(keys.read())
         assert len(keys) == 2
         assert proxy.asked == asked
 
@@ -317,7 +386,7 @@ def test_a_proxy_that_refuses_the_keys_is_named_without_its_password(proxy, monk
     monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("//", "//user:secret@"))
     proxy.status = 407
     keys = PublishedKeys("https://issuer.test/keys", utc_now)
-    keys.read()
+    asyncio.run(keys.read())
     assert len(keys) == 0
     (line,) = logs("token_keys_not_readable")
     assert line["error"].endswith(f" through the proxy of HTTPS_PROXY at {proxy.address}")
