@@ -18,7 +18,7 @@ from fixtures.settings import OCMS_KEY
 from sqlalchemy import delete
 
 from db import tables
-from db.job_runs import SUCCEEDED, finish_run, insert_run
+from db.job_runs import SUCCEEDED, finish_run, get_run, insert_run
 from domain.clock import SINGAPORE, utc_now
 from jobs.failures import CLOCK, DATABASE, KILLED, MISSED, STOPPED, UNEXPECTED, RefreshError
 from ocms.mock_cas.app import DEMO_KEY
@@ -96,6 +96,21 @@ def test_a_monitor_sees_that_a_success_in_the_future_does_not_count(ocms, databa
     assert (beside.returncode, beside.stderr) == (0, "")
     last = f"{now.astimezone(SINGAPORE):%Y-%m-%d %H:%M}"
     assert beside.stdout == f"refresh-vip-vehicles: the last success was at {last}; {remark}.\n"
+    assert database.read(get_run, run_id)["outcome"] == SUCCEEDED, "a check changes nothing"
+
+
+def test_a_run_in_the_future_is_shown_as_excluded_once_it_was_found(ocms, mock_cas, database):
+    later = utc_now() + timedelta(days=3)
+    with database.writing() as conn:
+        run_id = insert_run(conn, "refresh-vip-vehicles", later, host="here")
+        finish_run(conn, run_id, later, SUCCEEDED)
+    done = ocms(*REFRESH, OCMS_CAS_URL=mock_cas(3), OCMS_CAS_API_KEY=OCMS_KEY)
+    assert done.returncode == 0
+    assert '"run_in_future"' in done.stderr
+    history, shown = ocms("jobs", "history"), ocms("jobs", "show", run_id)
+    assert re.search(rf"│ {run_id} +│ .* │ interrupted │ +│ clock ", history.stdout)
+    assert re.search(r"│ reason +│ clock ", shown.stdout)
+    assert ocms("jobs", "check").returncode == 0
 
 
 def test_a_refresh_goes_on_in_plain_lines_where_there_is_no_terminal(ocms, mock_cas, database):
