@@ -369,6 +369,21 @@ def test_the_bytes_of_a_response_that_is_not_http_are_not_shown(fetch_from, logs
     assert len(logs("stamina.retry_scheduled")) == 1
 
 
+def test_a_page_of_a_gateway_after_a_json_value_is_not_json_and_not_tried_again(fetch_from, logs):
+    page = HEAD + b'Connection: close\r\n\r\n{"error":"maintenance"}<!-- served by SGX1234A -->'
+    with pytest.raises(NotJsonError, match=r"trailing characters \(byte 24\)") as raised:
+        fetch_from(lambda connection: connection.sendall(page), cas_attempts=2)
+    assert "SGX1234A" not in str(raised.value) + logs.text()
+    assert not logs("stamina.retry_scheduled")
+
+
+def test_a_lone_surrogate_before_the_cut_is_tried_again(fetch_from, logs):
+    cut = HEAD + b'Connection: close\r\n\r\n[{"vip_vehicle": "\\ud83d", "vehicle_no": "S'
+    with pytest.raises(CutOffError, match="ends before the array does"):
+        fetch_from(lambda connection: connection.sendall(cut), cas_attempts=2)
+    assert len(logs("stamina.retry_scheduled")) == 1
+
+
 @pytest.mark.parametrize("end", [lambda _: None, reset], ids=["closed", "reset"])
 def test_a_connection_that_breaks_before_the_response_is_unreachable(fetch_from, logs, end):
     with pytest.raises(CasUnreachableError, match="CAS cannot be reached"):
