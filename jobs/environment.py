@@ -19,6 +19,17 @@ def authorities_variable() -> str | None:
     return next((name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)), None)
 
 
+def client_context(ca_file: str | None = None, ca_folders: str | None = None) -> ssl.SSLContext:
+    """Return a TLS context that trusts the authorities of a file, or of folders. Raises OSError if it cannot be read.
+
+    ssl.create_default_context would write the session keys to the file that SSLKEYLOGFILE names, or fail if it cannot.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies certificate and host name
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_verify_locations(ca_file, ca_folders)
+    return context
+
+
 def public_authorities(*, trust_environment: bool) -> ssl.SSLContext:
     """Return a TLS context that trusts the public authorities, or those that the environment names.
 
@@ -27,11 +38,19 @@ def public_authorities(*, trust_environment: bool) -> ssl.SSLContext:
     name = authorities_variable() if trust_environment else None
     path = os.environ[name] if name else ""
     try:
+        if name == "SSL_CERT_FILE":
+            return client_context(path)
         if name == "SSL_CERT_DIR" and not any(map(os.path.isdir, path.split(os.pathsep))):
             raise NotADirectoryError(0, "No such folder")
-        return httpx2.create_ssl_context(trust_env=trust_environment)
+        if name == "SSL_CERT_DIR":
+            return client_context(ca_folders=path)
     except OSError as error:
         raise OperatorError(f"{name}: {path} cannot be used: {reason_of(error)}; {REMEDY}") from error
+    try:
+        return httpx2.create_ssl_context(trust_env=False)
+    except OSError as error:
+        text = "the public authorities of this system cannot be read"
+        raise OperatorError(f"{text}: {reason_of(error)}; correct them, or set SSL_CERT_FILE") from error
 
 
 def reason_of(error: OSError) -> str:
