@@ -3,12 +3,12 @@
 import os
 import ssl
 from typing import Any
-from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 import httpx2
 
 from domain.errors import OperatorError
+from jobs.addresses import is_web_address
 
 REMEDY = "correct or unset it, or set OCMS_TRUST_ENVIRONMENT=false"
 """The advice in an error about a variable."""
@@ -66,15 +66,10 @@ def require_usable_proxies() -> None:
         if scheme not in ("http", "https", "all"):
             continue
         url = address if "://" in address else f"http://{address}"
-        try:
-            parts, proxy = urlsplit(url), httpx2.Proxy(url)
-            usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and proxy.url.host
-        except (ValueError, httpx2.InvalidURL):
-            usable = False
-        if not usable:
+        if not is_web_address(url):
             text = "must be the address of an HTTP proxy such as http://proxy.example.gov.sg:3128"
             raise OperatorError(f"{_variable(scheme)} {text}; {REMEDY}")
-        if parts.scheme == "https":
+        if url.lower().startswith("https:"):
             public_authorities(trust_environment=True)
 
 

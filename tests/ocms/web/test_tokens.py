@@ -402,6 +402,13 @@ def test_keys_over_tls_are_read_and_session_keys_written_nowhere(clean_proxies, 
     assert not (tmp_path / "session-keys").exists()
 
 
+@pytest.mark.parametrize("host", ["issuer..test", "127.0.0.256", "a" * 64 + ".test"])
+def test_an_address_of_the_keys_that_fails_only_when_it_is_called_is_logged(logs, clean_proxies, host):
+    keys = PublishedKeys(f"https://{host}/keys", utc_now)
+    asyncio.run(keys.read())
+    assert [line["source"] for line in logs("token_keys_not_readable")] == [f"https://{host}/keys"]
+
+
 def test_a_proxy_that_refuses_the_keys_is_named_without_its_password(proxy, monkeypatch, logs):
     monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("//", "//user:secret@"))
     proxy.status = 407
