@@ -10,7 +10,8 @@ import structlog
 from db.engine import Connection, Database
 from db.errors import DatabaseError
 from db.isolation import write_isolated
-from handlers.services import Services, in_thread
+from handlers.large_calls import in_thread
+from handlers.services import Services
 
 V = TypeVar("V")
 Upsert = Callable[[Connection, Sequence[tuple[str, V]], str, datetime], None]

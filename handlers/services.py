@@ -1,17 +1,14 @@
 """The database and the clock for handlers, and methods that call functions of `db`."""
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Concatenate, ParamSpec, TypeVar
 
-from anyio import from_thread
-from anyio.to_thread import run_sync
-
 from db.engine import Connection, Database
 from domain.rules import Window
+from handlers.large_calls import in_thread
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -40,21 +37,3 @@ class Services:
         A cancelled call waits until the write has finished, so that the response reports its outcome.
         """
         return await in_thread(partial(self.database.write, work, *args, **kwargs))
-
-
-async def in_thread(call: Callable[[], T], *, abandon_on_cancel: bool = False) -> T:
-    """Run a blocking function in a thread of the pool, and return its result.
-
-    The handler of a large call runs in a thread itself, which has no event loop, and blocks here. Even then the event
-    loop awaits the function, so a time limit has the same effect.
-    """
-    run = partial(run_sync, call, abandon_on_cancel=abandon_on_cancel)
-    return await run() if _has_event_loop() else from_thread.run(run)
-
-
-def _has_event_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

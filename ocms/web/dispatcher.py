@@ -1,9 +1,9 @@
 """The innermost layer of the application: parses the body, calls the handler, and encodes its response."""
 
 from collections import defaultdict
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from functools import partial
-from typing import Any, TypeVar
+from threading import Lock
 
 import anyio
 from anyio.to_thread import run_sync
@@ -12,13 +12,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from contract.call import Call, Handler, Response
 from contract.document import Contract
 from contract.json import has_more_values
+from handlers.large_calls import run_in_turn
 from ocms.web.connexion_validators import find_operation_id
 from ocms.web.envelope import encode_json, send_json
 from ocms.web.limits import Gate
 from ocms.web.pages import contract_pages
 from ocms.web.request_state import RequestState, request_state
-
-T = TypeVar("T")
 
 LARGE = 2**14
 """Bytes. A call with a larger body runs in a thread, so that it does not block the event loop.
@@ -27,8 +26,8 @@ A thread costs 0.2 ms; a call with a body of this size takes several millisecond
 """
 MANY_VALUES = 400
 """JSON values. A call with more of them runs in a thread too: 5,000 empty records fit into a body of 16 KiB."""
-LARGE_AT_A_TIME = 4
-"""The maximum number of a caller's large calls in threads. More would not be faster: the GIL lets one run at a time."""
+LARGE_AT_A_TIME = 8
+"""The maximum number of a caller's large calls in threads. One of them computes; the others wait for the database."""
 
 
 class Dispatcher:
@@ -39,7 +38,8 @@ class Dispatcher:
         self._handlers = handlers
         self._pages: ASGIApp = contract_pages(contract)
         self._gate = gate
-        self._large = defaultdict[str, anyio.CapacityLimiter](lambda: anyio.CapacityLimiter(LARGE_AT_A_TIME))
+        self._threads = defaultdict[str, anyio.CapacityLimiter](lambda: anyio.CapacityLimiter(LARGE_AT_A_TIME))
+        self._turns = defaultdict[str, Lock](Lock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -69,17 +69,6 @@ class Dispatcher:
         return Response(response.status, encode_json(response.body))
 
     async def _work_in_thread(self, state: RequestState, operation_id: str) -> Response:
-        return await run_sync(
-            lambda: _run_to_end(self._work(state, operation_id)), limiter=self._large[state.caller or ""]
-        )
-
-
-def _run_to_end(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine that never suspends, and return its result. Raises TypeError if it suspends."""
-    try:
-        coroutine.send(None)
-    except StopIteration as done:
-        result: T = done.value
-        return result
-    coroutine.close()
-    raise TypeError("a handler of a large call may await only the methods of handlers.services")
+        caller = state.caller or ""
+        run = partial(run_in_turn, self._work(state, operation_id), self._turns[caller])
+        return await run_sync(run, limiter=self._threads[caller])
