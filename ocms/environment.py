@@ -1,6 +1,5 @@
 """Read the variables of the settings from the environment and from a `.env` file in the current directory."""
 
-import difflib
 import os
 import re
 from collections.abc import Container, Iterator, Mapping
@@ -16,8 +15,8 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from domain.errors import OperatorError
+from ocms.setting_names import PREFIX, is_ours, nearest
 
-PREFIX = "OCMS_"
 FILE = Path(".env")
 NOT_SETTINGS = ("OCMS_CONTRACT_", "OCMS_NIGHTLY", "OCMS_TEST_", "OCMS_VERIFY_KEYS")
 """Prefixes of variables that are not settings: the keys for `ocms spec verify`, and the options of the tests."""
@@ -25,13 +24,8 @@ QUOTED = re.compile(r"""(["']).*\1""")
 """A value in quotes. A shell removes them, `docker --env-file` does not."""
 
 _NAME = re.compile(r"[A-Z_][A-Z0-9_]*", re.ASCII | re.IGNORECASE)
-_OURS = re.compile(r"[^A-Z0-9]*OCMS[^A-Z0-9]")
-"""The beginning of a name that can only be meant for a setting, in capitals."""
-_LIKENESS = 0.9
-"""A name as similar to a setting as this, as a ratio of `difflib`, is a typing error. Blanks and signs do not count."""
-_LONG = 9
-"""The minimum number of letters for that. OCMSPORT has fewer: CMS_PORT or OCM_PORT may belong to another program."""
 _ODD = "a variable with other characters than letters, digits and '_' in its name"
+"""What an error calls a variable whose name may not be shown, since it may contain a secret."""
 _ASSIGNMENT = re.compile(r"\W*(?:(?:export|set|env)\W+)?([^=]*)=", re.IGNORECASE)
 _QUOTES = re.compile("[\"']")
 _SEPARATORS = re.compile(r"[\s;]+|&&")
@@ -97,7 +91,7 @@ def _swallowed(line: Binding, settings: Mapping[str, FieldInfo]) -> str:
     if line.value and not _QUOTES.search(text):
         rest += [word for word in _SEPARATORS.split(line.value) if word[0:1].isalpha()]
     names = [found[1] for found in map(_ASSIGNMENT.match, rest) if found]
-    return next((_nearest(name, settings) for name in names if _is_ours(name, settings)), "")
+    return next((nearest(name, settings) for name in names if is_ours(name, settings)), "")
 
 
 def _line_number(original: Original) -> int:
@@ -126,12 +120,12 @@ def _read(variables: Iterator[Variable], settings: Mapping[str, FieldInfo]) -> d
     found: dict[str, str] = {}
     for given, value, place in variables:
         name = given.upper()
-        if name.startswith(NOT_SETTINGS) or _is_service_link(name, value) or not _is_ours(name, settings):
+        if name.startswith(NOT_SETTINGS) or _is_service_link(name, value) or not is_ours(name, settings):
             continue
         setting = name.removeprefix(PREFIX).lower()
         if not name.startswith(PREFIX) or setting not in settings:
-            shown = given if re.fullmatch(r"\w+", given, re.ASCII) else _ODD  # an odd name may contain a secret
-            raise OperatorError(f"{shown}{place} is not a setting; the nearest setting is {_nearest(name, settings)}")
+            shown = given if re.fullmatch(r"\w+", given, re.ASCII) else _ODD
+            raise OperatorError(f"{shown}{place} is not a setting; the nearest setting is {nearest(name, settings)}")
         if setting in found:
             raise OperatorError(f"{name}{place} is set twice; remove one of the two")
         if fault := _fault(value, settings[setting]):
@@ -140,26 +134,9 @@ def _read(variables: Iterator[Variable], settings: Mapping[str, FieldInfo]) -> d
     return found
 
 
-def _is_ours(name: str, settings: Mapping[str, FieldInfo]) -> bool:
-    """Return whether a name is meant for a setting, even if it is misspelt."""
-    letters = _letters(name)
-    known = [_letters(f"{PREFIX}{setting}") for setting in settings]
-    long = [setting for setting in known if len(setting) >= _LONG]
-    return bool(_OURS.match(name.upper()) or letters in known or difflib.get_close_matches(letters, long, 1, _LIKENESS))
-
-
-def _letters(name: str) -> str:
-    return re.sub(r"[^A-Z0-9]", "", name.upper())
-
-
 def _is_service_link(name: str, value: str) -> bool:
     """Return whether Kubernetes has set a variable for a Service whose name begins with `ocms`."""
     return bool(_LINK_NAME.fullmatch(name) or (name.endswith("_PORT") and _LINK.fullmatch(value)))
-
-
-def _nearest(name: str, settings: Mapping[str, FieldInfo]) -> str:
-    names = [f"{PREFIX}{setting}".upper() for setting in settings]
-    return difflib.get_close_matches(name.upper(), names, n=1, cutoff=0)[0]
 
 
 def _fault(value: str, setting: FieldInfo) -> str:

@@ -31,8 +31,9 @@ from pydantic_settings import (
 from db.dialect import EMPTY_BY, EmptyBy
 from db.sql_server import CONNECT_TIMEOUT, CONNECTIONS, STATEMENT_TIMEOUT
 from domain.errors import OperatorError
-from ocms.environment import PREFIX, QUOTED, read_variables
+from ocms.environment import QUOTED, read_variables
 from ocms.keys import ApiKey
+from ocms.setting_names import PREFIX
 
 LAST_PORT = 65535
 

@@ -206,7 +206,7 @@ def every(kind):
 
 
 @pytest.mark.parametrize(
-    "url", ["teams://secret/x", "slakc://secret/b/c", "json:///path", "discord://secret", "json://user:secret@%"]
+    "url", ["teams://secret/x", "slakc://secret/b/c", "xml:///", "discord://secret", "json://user:secret@%"]
 )
 def test_the_loop_does_not_start_with_an_alert_url_that_cannot_be_used(ocms, database, plain_cas, url):
     urls = f"json://127.0.0.1:9/ {url} json://127.0.0.1:9/"
