@@ -51,6 +51,17 @@ def dayend_date(instant: datetime, window: Window | None) -> date:
     return local.date() - timedelta(days=1) if began_yesterday else local.date()
 
 
+def last_dayend_date(instant: datetime, window: Window | None) -> date:
+    """Return the business date of the last window that has begun at an instant, whether or not it is still open.
+
+    A day-end that is set shortly after a window belongs to it. The next date would let the next window open before its
+    own day-end. Without a window this is the current date.
+    """
+    local = instant.astimezone(SINGAPORE)
+    begins_later = window is not None and local.time() < window[0]
+    return local.date() - timedelta(days=1) if begins_later else local.date()
+
+
 def in_window(moment: time, window: Window | None) -> bool:
     """Return whether a time of day is inside a window. The start is inside, the end is not."""
     if window is None:

@@ -5,10 +5,26 @@ from contextlib import contextmanager
 
 import structlog
 
+from domain.errors import OperatorError
+
 SAME_REQUEST = (307, 308)
 """The statuses of redirects that repeat the request. After others, requests sends a GET without the message."""
 
 _log = structlog.get_logger(__name__)
+
+
+def require_usable(urls: Sequence[str]) -> None:
+    """Raise OperatorError if no alert could be sent to a URL, for example because its service is unknown.
+
+    The error has the position of the URL and not the URL, which may hold a password.
+    """
+    import apprise  # noqa: PLC0415  # importing it takes half a second
+
+    for number, url in enumerate(urls, start=1):
+        if not apprise.Apprise.instantiate(url):
+            raise OperatorError(
+                f"URL {number} of OCMS_ALERT_URLS is not that of a service that Apprise can use: correct it"
+            )
 
 
 def send_alert(urls: Sequence[str], title: str, text: str, *, good: bool = False) -> int:

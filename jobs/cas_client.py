@@ -106,8 +106,9 @@ class CasClient:
         """Call CAS and yield the list in parts."""
         options = self._options
         timeout = httpx2.Timeout(options.timeout, connect=options.connect_timeout)
-        route = Route(options.url)
+        route: Route | None = None
         try:
+            route = Route(options.url)
             with (
                 _shut_down_at(end, route.trace) as trace,
                 httpx2.Client(verify=options.tls, timeout=timeout, trust_env=options.trust_environment) as client,
@@ -129,10 +130,10 @@ class CasClient:
                     raise NotJsonError(text, error.vehicles) from error
                 except CutOffError as error:
                     raise CutOffError(f"{error}{route.came_through}") from error
-        except httpx2.TransportError as error:
-            raise self._refresh_error(error, end, route.through) from error
+        except (httpx2.TransportError, httpx2.InvalidURL, UnicodeError) as error:  # the last two: an unusable host
+            raise self._refresh_error(error, end, route.through if route else "") from error
 
-    def _refresh_error(self, error: httpx2.TransportError, end: float, through: str) -> RefreshError:
+    def _refresh_error(self, error: Exception, end: float, through: str) -> RefreshError:
         text = redacted(str(error)) or type(error).__name__
         if time.monotonic() >= end:
             return self._deadline_error()

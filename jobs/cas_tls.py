@@ -4,7 +4,7 @@ import ssl
 
 from domain.clock import utc_now
 from domain.errors import OperatorError
-from jobs.environment import public_authorities, reason_of
+from jobs.environment import client_context, public_authorities, reason_of
 
 
 def tls_context(
@@ -16,7 +16,7 @@ def tls_context(
     """
     if ca_file:
         try:
-            context = ssl.create_default_context(cafile=ca_file)
+            context = client_context(ca_file)
         except OSError as error:
             raise OperatorError(f"OCMS_CAS_CA_FILE: {ca_file} cannot be used: {reason_of(error)}") from error
     else:

@@ -3,12 +3,12 @@
 import os
 import ssl
 from typing import Any
-from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 import httpx2
 
 from domain.errors import OperatorError
+from jobs.addresses import is_web_address
 
 REMEDY = "correct or unset it, or set OCMS_TRUST_ENVIRONMENT=false"
 """The advice in an error about a variable."""
@@ -19,6 +19,17 @@ def authorities_variable() -> str | None:
     return next((name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)), None)
 
 
+def client_context(ca_file: str | None = None, ca_folders: str | None = None) -> ssl.SSLContext:
+    """Return a TLS context that trusts the authorities of a file, or of folders. Raises OSError if it cannot be read.
+
+    ssl.create_default_context would write the session keys to the file that SSLKEYLOGFILE names, or fail if it cannot.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies certificate and host name
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_verify_locations(ca_file, ca_folders)
+    return context
+
+
 def public_authorities(*, trust_environment: bool) -> ssl.SSLContext:
     """Return a TLS context that trusts the public authorities, or those that the environment names.
 
@@ -27,11 +38,19 @@ def public_authorities(*, trust_environment: bool) -> ssl.SSLContext:
     name = authorities_variable() if trust_environment else None
     path = os.environ[name] if name else ""
     try:
+        if name == "SSL_CERT_FILE":
+            return client_context(path)
         if name == "SSL_CERT_DIR" and not any(map(os.path.isdir, path.split(os.pathsep))):
             raise NotADirectoryError(0, "No such folder")
-        return httpx2.create_ssl_context(trust_env=trust_environment)
+        if name == "SSL_CERT_DIR":
+            return client_context(ca_folders=path)
     except OSError as error:
         raise OperatorError(f"{name}: {path} cannot be used: {reason_of(error)}; {REMEDY}") from error
+    try:
+        return httpx2.create_ssl_context(trust_env=False)
+    except OSError as error:
+        text = "the public authorities of this system cannot be read"
+        raise OperatorError(f"{text}: {reason_of(error)}; correct them, or set SSL_CERT_FILE") from error
 
 
 def reason_of(error: OSError) -> str:
@@ -47,15 +66,10 @@ def require_usable_proxies() -> None:
         if scheme not in ("http", "https", "all"):
             continue
         url = address if "://" in address else f"http://{address}"
-        try:
-            parts, proxy = urlsplit(url), httpx2.Proxy(url)
-            usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and proxy.url.host
-        except (ValueError, httpx2.InvalidURL):
-            usable = False
-        if not usable:
+        if not is_web_address(url):
             text = "must be the address of an HTTP proxy such as http://proxy.example.gov.sg:3128"
             raise OperatorError(f"{_variable(scheme)} {text}; {REMEDY}")
-        if parts.scheme == "https":
+        if url.lower().startswith("https:"):
             public_authorities(trust_environment=True)
 
 

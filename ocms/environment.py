@@ -1,6 +1,5 @@
 """Read the variables of the settings from the environment and from a `.env` file in the current directory."""
 
-import difflib
 import os
 import re
 from collections.abc import Container, Iterator, Mapping
@@ -9,20 +8,28 @@ from pathlib import Path
 from typing import get_origin
 
 from dotenv import dotenv_values
-from dotenv.parser import Original, parse_stream
+from dotenv.parser import Binding, Original, parse_stream
 from dotenv.variables import Variable as Reference
 from dotenv.variables import parse_variables
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from domain.errors import OperatorError
+from ocms.setting_names import PREFIX, is_ours, nearest
 
-PREFIX = "OCMS_"
 FILE = Path(".env")
 NOT_SETTINGS = ("OCMS_CONTRACT_", "OCMS_NIGHTLY", "OCMS_TEST_", "OCMS_VERIFY_KEYS")
 """Prefixes of variables that are not settings: the keys for `ocms spec verify`, and the options of the tests."""
 QUOTED = re.compile(r"""(["']).*\1""")
 """A value in quotes. A shell removes them, `docker --env-file` does not."""
+
+_NAME = re.compile(r"[A-Z_][A-Z0-9_]*", re.ASCII | re.IGNORECASE)
+_ODD = "a variable with other characters than letters, digits and '_' in its name"
+"""What an error calls a variable whose name may not be shown, since it may contain a secret."""
+_ASSIGNMENT = re.compile(r"\W*(?:(?:export|set|env)\W+)?([^=]*)=", re.IGNORECASE)
+_QUOTES = re.compile("[\"']")
+_SEPARATORS = re.compile(r"[\s;]+|&&")
+"""What separates assignments on one line of a shell."""
 
 _LINK = re.compile(r"(tcp|udp|sctp)://.+:\d+")
 _LINK_NAME = re.compile(
@@ -36,23 +43,31 @@ Variable = tuple[str, str, str]
 def read_variables(settings: Mapping[str, FieldInfo]) -> dict[str, str]:
     """Return the settings that are given, as text. The environment takes precedence over `.env`.
 
-    Raises OperatorError if `.env` cannot be read, or if a variable that begins with `OCMS_` is not a setting, is given
-    twice in one place, or has a value that is empty, in quotes, surrounded by blanks, or not printable.
+    Raises OperatorError if `.env` cannot be read, or if a variable whose name begins with `OCMS_`, or resembles that of
+    a setting, is not a setting, is given twice in one place, or has a value that is empty, in quotes, surrounded by
+    blanks, or not printable.
     """
-    return _read(_file_variables(), settings) | _read(_environment_variables(), settings)
+    return _read(_file_variables(settings), settings) | _read(_environment_variables(), settings)
 
 
 def _environment_variables() -> Iterator[Variable]:
     return ((name, value, "") for name, value in os.environ.items())
 
 
-def _file_variables() -> Iterator[Variable]:
+def _file_variables(settings: Mapping[str, FieldInfo]) -> Iterator[Variable]:
     text = _read_file()
     lines = [(_line_number(line.original), line) for line in parse_stream(StringIO(text))]
     names = set(os.environ)
     for number, line in lines:
         if line.error or (line.key is not None and line.value is None):
             raise OperatorError(f"line {number} of {FILE} is not NAME=value, or its quotes are not closed")
+        if line.key is not None and not _NAME.fullmatch(line.key):
+            raise OperatorError(
+                f"the name in line {number} of {FILE} must have only the letters A to Z, digits and '_'"
+            )
+        if swallowed := _swallowed(line, settings):
+            advice = "close its quotes, and put each setting on a line of its own"
+            raise OperatorError(f"the value in line {number} of {FILE} contains the setting {swallowed}: {advice}")
         if (line.key or "").upper().startswith(PREFIX) and _refers_to_unset(names, line.value or ""):
             raise OperatorError(f"line {number} of {FILE} refers to a variable that is not set, with ${{…}}")
         names.add(line.key or "")
@@ -66,6 +81,19 @@ def _refers_to_unset(names: Container[str], value: str) -> bool:
     return any(reference.default is None and reference.name not in names for reference in references)
 
 
+def _swallowed(line: Binding, settings: Mapping[str, FieldInfo]) -> str:
+    """Return a setting that the rest of a line assigns, or an empty text. The line may be several: quotes join them.
+
+    Other separators than line feeds count too: an editor shows a new line, but the parser sees none.
+    """
+    text = line.original.string.strip()
+    rest = text.splitlines()[1:]
+    if line.value and not _QUOTES.search(text):
+        rest += [word for word in _SEPARATORS.split(line.value) if word[0:1].isalpha()]
+    names = [found[1] for found in map(_ASSIGNMENT.match, rest) if found]
+    return next((nearest(name, settings) for name in names if is_ours(name, settings)), "")
+
+
 def _line_number(original: Original) -> int:
     """Return the number of a line. The parser returns that of the first blank line before it, if there is one."""
     text = original.string
@@ -74,6 +102,8 @@ def _line_number(original: Original) -> int:
 
 def _read_file() -> str:
     try:
+        if not (FILE.is_file() or FILE.samefile(os.devnull)):  # a named pipe would block
+            raise OperatorError(f"{FILE} cannot be read: it is not a regular file")
         text = FILE.read_text("utf-8")
     except UnicodeDecodeError:
         text = "\0"
@@ -90,12 +120,12 @@ def _read(variables: Iterator[Variable], settings: Mapping[str, FieldInfo]) -> d
     found: dict[str, str] = {}
     for given, value, place in variables:
         name = given.upper()
-        if not name.startswith(PREFIX) or name.startswith(NOT_SETTINGS) or _is_service_link(name, value):
+        if name.startswith(NOT_SETTINGS) or _is_service_link(name, value) or not is_ours(name, settings):
             continue
         setting = name.removeprefix(PREFIX).lower()
-        if setting not in settings:
-            shown = re.match(r"\w*", given, re.ASCII)[0]  # type: ignore[index]  # always matches; the rest may be a secret
-            raise OperatorError(f"{shown}{place} is not a setting; the nearest setting is {_nearest(name, settings)}")
+        if not name.startswith(PREFIX) or setting not in settings:
+            shown = given if re.fullmatch(r"\w+", given, re.ASCII) else _ODD
+            raise OperatorError(f"{shown}{place} is not a setting; the nearest setting is {nearest(name, settings)}")
         if setting in found:
             raise OperatorError(f"{name}{place} is set twice; remove one of the two")
         if fault := _fault(value, settings[setting]):
@@ -107,11 +137,6 @@ def _read(variables: Iterator[Variable], settings: Mapping[str, FieldInfo]) -> d
 def _is_service_link(name: str, value: str) -> bool:
     """Return whether Kubernetes has set a variable for a Service whose name begins with `ocms`."""
     return bool(_LINK_NAME.fullmatch(name) or (name.endswith("_PORT") and _LINK.fullmatch(value)))
-
-
-def _nearest(name: str, settings: Mapping[str, FieldInfo]) -> str:
-    names = [f"{PREFIX}{setting}".upper() for setting in settings]
-    return difflib.get_close_matches(name, names, n=1, cutoff=0)[0]
 
 
 def _fault(value: str, setting: FieldInfo) -> str:

@@ -12,7 +12,7 @@ from db.engine import Database
 from db.job_runs import Changes
 from domain.clock import utc_now
 from domain.errors import OperatorError
-from jobs.alerts import send_alert
+from jobs.alerts import require_usable, send_alert
 from jobs.cas_client import CasClient, CasOptions
 from jobs.cas_tls import tls_context
 from jobs.environment import require_usable_proxies
@@ -54,8 +54,10 @@ class Runner:
 
 
 def schedule_of(settings: Settings) -> list[Daily]:
-    """Return when each job runs. Log a warning if alerts have no channel."""
-    if not settings.alert_urls:
+    """Return when each job runs. Log a warning if alerts have no channel; raise OperatorError if one is unusable."""
+    if settings.alert_urls:
+        require_usable(settings.alert_urls)
+    else:
         _log.warning("alerts_go_nowhere", reason="OCMS_ALERT_URLS has no URL")
     return [Daily(NAME, time.fromisoformat(settings.vip_refresh_at), ZoneInfo(settings.timezone))]
 

@@ -1,5 +1,6 @@
 """The command line. Each command imports its modules when it runs, so that `--help` starts quickly."""
 
+import os
 import sys
 from typing import Annotated
 
@@ -98,6 +99,7 @@ def mock_cas(  # noqa: PLR0913, PLR0917  # its options
 def main() -> None:
     """Run the command line. Exit with 0 for success, 1 for a failure, 2 for an invalid command, 130 if stopped."""
     set_up_streams()
+    os.environ.pop("SSLKEYLOGFILE", None)  # libraries would write session keys of alerts and proxies to this file
     try:
         code = app(sys.argv[1:] or ["--help"], prog_name="ocms", standalone_mode=False)
     except typer.Exit as done:

@@ -14,52 +14,67 @@ app = typer.Typer(
 
 @app.command()
 def show() -> None:
-    """Show the ten newest dates that have a flag, and the flag that counts now. Dates are those of Singapore."""
+    """Show the ten newest dates that have a flag, and the flag of today or of the last window.
+
+    Dates are those of Singapore.
+    """
     from rich.table import Table
 
     from db.dayend import get_dayend_flag, list_dayend_flags
-    from domain.clock import business_date, utc_now
-    from domain.rules import dayend_date
+    from domain.clock import SINGAPORE, utc_now
+    from domain.rules import in_window, last_dayend_date
     from ocms.cli.context import configured, opened
     from ocms.cli.tables import show_table
 
     settings = configured()
     now, window = utc_now(), settings.dayend_window
-    today, counting = business_date(now), dayend_date(now, window)
+    last = last_dayend_date(now, window)
     with opened(settings) as database, database.reading() as conn:
-        flags, flag = list_dayend_flags(conn, 10), get_dayend_flag(conn, counting)
+        flags, flag = list_dayend_flags(conn, 10), get_dayend_flag(conn, last)
     table = Table("business date", "flag")
     for day, value in flags:
         table.add_row(str(day), value)
     show_table(table)
-    typer.echo(
-        f"Today, {today}: {flag or 'not set'}."
-        if counting == today or window is None
-        else f"Until {window[1]:%H:%M} the flag of {counting} counts: {flag or 'not set'}."
-    )
+    shown = flag or "not set"
+    if window is None:
+        typer.echo(f"Today, {last}: {shown}.")
+    elif in_window(now.astimezone(SINGAPORE).time(), window):
+        typer.echo(f"Until {window[1]:%H:%M} the flag of {last} counts: {shown}.")
+    else:
+        typer.echo(f"The last window, of {last}, is over; its flag: {shown}.")
 
 
 @app.command("set")
 def set_flag(
     flag: Annotated[str, typer.Argument(help="Y or N.")],
     date: Annotated[
-        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The date; by default, the one whose flag counts now.")
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d"], help="The date; by default today, or the day on which the last window began."
+        ),
     ] = None,
 ) -> None:
-    """Set the flag of a date.
+    """Set the flag of a date. Y is refused for a date in the future.
 
-    After midnight, in a window that began on the previous day, the default is the previous day.
+    If OCMS_DAYEND_WINDOW is set, the default is the day on which the last window began, even if that window is over.
     """
     from db.dayend import set_dayend_flag
-    from domain.clock import utc_now
-    from domain.rules import dayend_date
+    from domain.clock import SINGAPORE, business_date, utc_now
+    from domain.errors import OperatorError
+    from domain.rules import in_window, last_dayend_date
     from ocms.cli.context import configured, opened
 
     flag = flag.upper()
     if flag not in ("Y", "N"):
         raise typer.BadParameter("the flag must be Y or N.")
     settings = configured()
-    chosen = date.date() if date else dayend_date(utc_now(), settings.dayend_window)
+    now, window = utc_now(), settings.dayend_window
+    last = last_dayend_date(now, window)
+    chosen = date.date() if date else last
+    if flag == "Y" and chosen > business_date(now):
+        raise OperatorError(f"{chosen} is in the future: its day-end cannot have been reached")
     with opened(settings) as database, database.writing() as conn:
         set_dayend_flag(conn, chosen, flag)
-    typer.echo(f"Day-end of {chosen} is {flag}.")
+    is_open = chosen == last and in_window(now.astimezone(SINGAPORE).time(), window)
+    over = window is not None and chosen <= last and not is_open
+    typer.echo(f"Day-end of {chosen} is {flag}.{' Its window is over.' if over else ''}")

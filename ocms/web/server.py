@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from multiprocessing import parent_process
 from typing import Any
 
@@ -190,9 +190,16 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def _require_explicit(host: str, bound: str) -> None:
-    """Raise OperatorError if an address such as '' or '0' would listen on every interface without saying so."""
-    if ip_address(bound).is_unspecified:
+    """Raise OperatorError if an address such as '', '0' or '::ffff:0.0.0.0' would listen on every IPv4 interface.
+
+    Only 0.0.0.0 may, which says so, and the IPv6 address of every interface.
+    """
+    address = ip_address(bound)
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    if (mapped or address).is_unspecified:
         try:
-            ip_address(host)
+            explicit = mapped is None and bool(ip_address(host))
         except ValueError:
-            raise OperatorError(f"--host {host!r} is not an address; 0.0.0.0 is every IPv4 interface") from None
+            explicit = False
+        if not explicit:
+            raise OperatorError(f"--host {host!r} is not an address; 0.0.0.0 is every IPv4 interface")

@@ -1,6 +1,7 @@
 """The client of CAS."""
 
 import json
+import re
 import socket
 import struct
 import threading
@@ -415,3 +416,10 @@ def test_the_key_is_not_logged(fetch, logs):
         fetch(FakeCas((500, {}), (500, {})))
     assert logs()
     assert "a-key-of-ocms" not in logs.text()
+
+
+@pytest.mark.parametrize("url", ["http://cas..gov.sg", "http://127.0.0.256:9", "http://" + "a" * 64 + ".test"])
+def test_an_address_that_fails_only_when_it_is_called_is_a_cas_that_cannot_be_reached(make_settings, url):
+    settings = make_settings().model_copy(update={"cas_url": url})
+    with pytest.raises(CasUnreachableError, match=f"^CAS cannot be reached at {re.escape(url)}: "):
+        read_list(cas_client(settings))

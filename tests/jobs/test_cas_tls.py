@@ -1,6 +1,8 @@
 """The client of CAS over TLS: the authorities that it trusts, and the certificate that it presents."""
 
+import shutil
 import ssl
+import subprocess
 from contextlib import ExitStack
 
 import pytest
@@ -86,6 +88,35 @@ def test_the_environment_can_name_the_authority_unless_a_setting_ignores_it(
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "other.pem"))
     with pytest.raises(CasTlsError, match=r"OCMS_CAS_CLIENT_CERT_FILE, and SSL_CERT_FILE$"):
         fetch(url)
+
+
+@pytest.mark.parametrize("folder", ["", "none/"])
+@pytest.mark.parametrize("source", ["setting", "SSL_CERT_FILE"])
+def test_session_keys_are_written_nowhere(
+    fetch, secure_cas, authority, clean_proxies, monkeypatch, tmp_path, folder, source
+):
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / folder / "session-keys"))
+    if source == "setting":
+        assert fetch(secure_cas(), cas_ca_file=authority.file) == 1
+    else:
+        monkeypatch.setenv(source, str(authority.file))
+        assert fetch(secure_cas()) == 1
+    assert not (tmp_path / "session-keys").exists()
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    with pytest.raises(CasTlsError, match="CERTIFICATE_VERIFY_FAILED"):
+        fetch(secure_cas())
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="the folder needs the command openssl")
+def test_a_folder_of_authorities_is_trusted(fetch, secure_cas, authority, clean_proxies, monkeypatch, tmp_path):
+    folder = tmp_path / "authorities"
+    folder.mkdir()
+    name = subprocess.run(
+        ["openssl", "x509", "-noout", "-hash", "-in", authority.file], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    (folder / f"{name}.0").write_bytes(authority.file.read_bytes())
+    monkeypatch.setenv("SSL_CERT_DIR", f"none:{folder}")
+    assert fetch(secure_cas()) == 1
 
 
 def test_a_certificate_of_another_host_is_refused(fetch, secure_cas, authority):

@@ -115,6 +115,13 @@ def test_the_proxy_of_the_other_scheme_is_not_used(fetch, proxy, good_cas, monke
         "http://:3128",
         "http://[secret",
         "http://sec\nret",
+        "http://secret..test:9",
+        "http://secret,test:3128",
+        "http://<secret>:3128",
+        "http://user:secret@${PROXY}:3128",
+        "http://secret\\x:3128",
+        "http://127.0.0.256:9",
+        "secret..test:9",
         "\udcffsecret",
     ],
 )

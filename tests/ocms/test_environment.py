@@ -1,6 +1,7 @@
 """The variables of the settings: an unknown, doubtful or unreadable one stops the start with one line."""
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,123 @@ def test_names_of_others_and_of_the_tests_are_ignored(monkeypatch, tmp_path):
     monkeypatch.setenv("OCMS_CONTRACT_CAS_KEY", "a key for ocms spec verify")
     (tmp_path / ".env").write_text("PORT=1\nDATABASE_URL=x\nOTHER='a\nb'\n")
     assert load_settings() == load_settings(port=8080)
+
+
+def test_names_of_others_that_resemble_a_setting_only_a_little_are_ignored(monkeypatch, tmp_path):
+    names = ("CMS_PORT", "OCM_PORT", "OCMSX_HOME", "OCMSDB_PASSWORD", "DATABASE_URL", "API_KEYS", "TIMEZONE")
+    for name in names:
+        monkeypatch.setenv(name, "1")
+    (tmp_path / ".env").write_text("".join(f"{name}=1\n" for name in names) + "NOTE='OCMS is\na=service'\n")
+    assert load_settings() == load_settings(port=8080)
+
+
+MISSPELT = [
+    "OCSM_DAYEND_WINDOW",
+    "OCM_DAYEND_WINDOW",
+    "OMCS_DAYEND_WINDOW",
+    "CMS_DAYEND_WINDOW",
+    "XOCMS_DAYEND_WINDOW",
+    "OCMSDAYEND_WINDOW",
+    "OCMSS_DAYEND_WINDOW",
+    "OC_MS_DAYEND_WINDOW",
+    "_OCMS_DAYEND_WINDOW",
+    "ocsm_dayend_windo",
+]
+ODD = [
+    "\ufeffOCMS_DAYEND_WINDOW",
+    "\u200bOCMS_DAYEND_WINDOW",
+    "OCMS_\u200bDAYEND_WINDOW",
+    "OCMS_DAYEND_WINDOW\u200b",
+    "O\u0421MS_DAYEND_WINDOW",  # a Cyrillic letter that looks like C
+    "OCMS-DAYEND_WINDOW",
+    "OCMS.DAYEND_WINDOW",
+    "OCMS-UNKNOWN",
+    "$env:OCMS_DAYEND_WINDOW",
+]
+ODD_IN_ONE_PLACE = [" OCMS_DAYEND_WINDOW", "OCMS DAYEND_WINDOW", "OCMS_DAYEND_WINDOW "]
+
+
+@pytest.mark.parametrize("setting", [name for name in Settings.model_fields if "_" in name])
+@pytest.mark.parametrize("prefix", ["OCSM", "OCM", "0CMS", "OCMSS"])
+def test_each_setting_with_a_misspelt_prefix_is_refused(monkeypatch, setting, prefix):
+    name = f"{prefix}_{setting}".upper()
+    monkeypatch.setenv(name, "x")
+    assert refusal().startswith(f"{name} is not a setting; the nearest setting is OCMS_")
+
+
+@pytest.mark.parametrize("name", MISSPELT)
+def test_a_misspelt_name_is_refused_in_both_places(monkeypatch, tmp_path, name):
+    monkeypatch.setenv(name, "22:00-02:00")
+    assert refusal() == f"{name} is not a setting; the nearest setting is OCMS_DAYEND_WINDOW"
+    monkeypatch.delenv(name)
+    (tmp_path / ".env").write_text(f"A=1\n{name}=22:00-02:00\n")
+    assert refusal() == f"{name} in line 2 of .env is not a setting; the nearest setting is OCMS_DAYEND_WINDOW"
+
+
+@pytest.mark.parametrize("name", ODD + ODD_IN_ONE_PLACE)
+def test_a_name_of_ours_with_a_character_that_no_setting_has_is_refused(monkeypatch, name):
+    monkeypatch.setenv(name, "22:00-02:00")
+    refused = refusal()
+    assert refused.startswith(
+        "a variable with other characters than letters, digits and '_' in its name is not a setting"
+    )
+    assert "OCMS_" in refused
+
+
+@pytest.mark.parametrize(
+    "name", [*ODD, '"OCMS_DAYEND_WINDOW"', "'\nOCMS_PORT'", "my.other", "other-name", "0CMS_PORT", "é"]
+)
+def test_a_line_of_the_file_whose_name_has_another_character_is_refused(tmp_path, name):
+    (tmp_path / ".env").write_text(f"A=1\n{name}=22:00-02:00\n")
+    refused = refusal()
+    assert refused.startswith("the name in line 2 of .env must have only the letters A to Z, digits and '_'")
+    assert "02:00" not in refused
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "OCMS_DAYEND_WINDOW=22:00-02:00",
+        "  export OCMS_DAYEND_WINDOW = 22:00-02:00",
+        "set OCMS_DAYEND_WINDOW=22:00-02:00",
+        "$env:OCMS_DAYEND_WINDOW=22:00-02:00",
+        "\ufeffOCMS_DAYEND_WINDOW=22:00-02:00",
+        "'OCMS_DAYEND_WINDOW'=22:00-02:00",
+        "ocms_dayend_windo=22:00-02:00",
+        "OCSM_DAYEND_WINDOW=22:00-02:00",
+    ],
+)
+@pytest.mark.parametrize(
+    "around",
+    [
+        'NOTE="first line\n{}\nEND=done"\n',
+        'NOTE="first line\r\n{}\r\n"\r\n',
+        'NOTE="\n{}"\n',
+        'OCMS_TLS_KEY_PASSWORD="first\n{}\n"\n',
+        "NOTE=first\u2028{}\n",
+        "# a comment\x0b{}\n",
+        "NOTE=first\x85{}\n",
+    ],
+)
+def test_a_value_that_swallows_a_setting_is_refused(tmp_path, around, line):
+    (tmp_path / ".env").write_bytes(("\nA=1\n" + around.format(line)).encode())
+    refused = refusal()
+    assert refused.startswith("the value in line 3 of .env contains the setting OCMS_DAYEND_WINDOW: close its quotes")
+    assert "first" not in refused
+
+
+@pytest.mark.parametrize("line", ["{}={}", "export {}={}"])
+@pytest.mark.parametrize(
+    "value", ["1 OCMS_PORT=9001", "1; OCMS_PORT=9001", "1 && export ocms_port=9001", "1\tOCMSPORT=1"]
+)
+def test_a_second_setting_on_a_line_is_refused(tmp_path, line, value):
+    (tmp_path / ".env").write_text(line.format("OTHER", value))
+    assert refusal().startswith("the value in line 1 of .env contains the setting OCMS_PORT: ")
+
+
+def test_a_value_in_single_quotes_that_swallows_a_setting_is_refused(tmp_path):
+    (tmp_path / ".env").write_text("NOTE='first line\nOCMS_DAYEND_WINDOW=22:00-02:00\nEND=done'\n")
+    assert refusal().startswith("the value in line 1 of .env contains the setting OCMS_DAYEND_WINDOW")
 
 
 SERVICES = ["OCMS", "OCMS_CAS", "OCMS_API", "OCMS_SOMETHING_ELSE", "OCMS_PORT"]
@@ -127,7 +245,8 @@ def test_what_kubernetes_does_not_set_is_not_ignored(monkeypatch, name, value):
         (b"[ocms]\nOCMS_PORT=1\n", "line 1 of .env is not NAME=value"),
         (b"garbage\n", "line 1 of .env is not NAME=value"),
         (b'A=1\nOCMS_CAS_API_KEY="secret\nOCMS_PORT=1\n', "line 2 of .env is not NAME=value, or its quotes are not"),
-        (b"OCMS_TOKEN_CLAIM='a\nOCMS_PORT='\n", "OCMS_TOKEN_CLAIM in line 1 of .env has a blank"),
+        (b"OCMS_TOKEN_CLAIM='a\nOCMS_PORT='\n", "the value in line 1 of .env contains the setting OCMS_PORT"),
+        (b"OCMS_TOKEN_CLAIM='a\nb'\n", "OCMS_TOKEN_CLAIM in line 1 of .env has a blank"),
         (b"OCMS_PORT=1\nOCMS_PORT=2\n", "OCMS_PORT in line 2 of .env is set twice"),
         (b"OCMS_PORT=1\nocms_port=1\n", "OCMS_PORT in line 2 of .env is set twice"),
         (b"OCMS_PORT=\n", "OCMS_PORT in line 1 of .env is empty"),
@@ -185,6 +304,9 @@ def test_any_file_gives_settings_or_one_line(content):
         b"  export OCMS_PORT = '9001'  # a comment\n",
         b'ocms_port="9001"\n',
         b"PREFIX=90\nOCMS_PORT=${PREFIX}01\n",
+        b"OTHER='env OCMS_PORT=1 ocms serve'\nANOTHER=-DOCMS_CAS_URL=x  # and OCMS_PORT=1\nOCMS_PORT=9001\n",
+        b"OTHER=https://x.test/?a=1&ocms_port=2\nOCMS_PORT=9001\n",
+        b"OTHER='-----BEGIN CERTIFICATE-----\nMIIBOCMS+=\n=\n'\nOCMS_PORT=9001\n",
         b"OTHER=${NOT_SET_ANYWHERE}\nOCMS_PORT=${NOT_SET_ANYWHERE:-9001}\n",
     ],
 )
@@ -193,10 +315,19 @@ def test_the_usual_forms_of_the_file_are_read(tmp_path, content):
     assert load_settings().port == 9001
 
 
+def bind(path):
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path.name)
+
+
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (lambda path: path.mkdir(), ".env cannot be read: Is a directory"),
+        (lambda path: path.mkdir(), ".env cannot be read: it is not a regular file"),
+        (lambda path: path.symlink_to("."), ".env cannot be read: it is not a regular file"),
+        (lambda path: path.symlink_to("/dev/zero"), ".env cannot be read: it is not a regular file"),
+        (os.mkfifo, ".env cannot be read: it is not a regular file"),
+        (bind, ".env cannot be read: it is not a regular file"),
         (lambda path: path.symlink_to("gone"), ".env cannot be read: No such file or directory"),
         (lambda path: path.symlink_to(".env"), ".env cannot be read: Too many levels of symbolic links"),
         pytest.param(
@@ -295,6 +426,14 @@ def test_every_command_that_reads_settings_refuses_an_unknown_one_and_does_nothi
 
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr == "ocms: OCMS_DAYEND_WINDO is not a setting; the nearest setting is OCMS_DAYEND_WINDOW\n"
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_command_does_not_wait_for_a_pipe(ocms, tmp_path):
+    os.mkfifo(tmp_path / ".env")
+    result = ocms("db", "upgrade", OCMS_DATABASE_URL=f"sqlite:///{tmp_path}/new/ocms.db", timeout=20)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == "ocms: .env cannot be read: it is not a regular file\n"
     assert not (tmp_path / "new").exists()
 
 

@@ -54,6 +54,88 @@ def test_an_invalid_value_is_reported_in_one_line_that_names_it(monkeypatch, nam
     assert "s3cret" not in str(raised.value)
 
 
+HOSTS = [
+    "cas..gov.sg",
+    ".",
+    "..",
+    ".cas.gov.sg",
+    "cas.gov.sg..",
+    "a" * 64 + ".gov.sg",
+    "127.0.0.256:9",
+    "[v1.x]",
+    "[::1",
+    "[::g]",
+    "${CAS}",
+    "cas example",
+    "<cas>",
+    "cas.gov\\x",
+    "cas,gov",
+    "cas*",
+    "cas%2egov",
+    "cas|gov",
+    '"cas"',
+    "cas;gov",
+    "\u2603.test",
+    "",
+    ":443",
+    "cas:0",
+    "cas:99999",
+    "cas:port",
+]
+
+
+@pytest.mark.parametrize("host", HOSTS)
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_an_address_that_no_client_could_call_is_refused_at_the_start(monkeypatch, host, scheme):
+    monkeypatch.setenv("OCMS_CAS_URL", f"{scheme}://{host}")
+    with pytest.raises(OperatorError, match=r"^OCMS_CAS_URL must be a web address such as [^\n]*$"):
+        load_settings()
+    monkeypatch.setenv("OCMS_CAS_URL", f"{scheme}://{host}/path")
+    with pytest.raises(OperatorError, match=r"^OCMS_CAS_URL must be a web address such as [^\n]*$"):
+        load_settings()
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_an_address_of_the_keys_that_no_client_could_call_is_refused_at_the_start(monkeypatch, host):
+    for name, value in TOKENS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("OCMS_TOKEN_KEYS", f"https://{host}/keys?version=1")
+    with pytest.raises(OperatorError, match=r"^OCMS_TOKEN_KEYS must be a file or an https address [^\n]*$"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "cas",
+        "cas.gov.sg",
+        "cas.gov.sg.:443",
+        "CAS-1.gov.sg",
+        "mock_cas:8090",
+        "127.0.0.1",
+        "[::1]:8090",
+        "[fe80::1%eth0]",
+        "b\u00fccher.test",
+        "xn--bcher-kva.test",
+        "a" * 63 + ".test",
+    ],
+)
+def test_the_usual_addresses_are_accepted(monkeypatch, host):
+    for name, value in TOKENS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("OCMS_CAS_URL", f"https://{host}/path/")
+    monkeypatch.setenv("OCMS_TOKEN_KEYS", f"https://{host}/keys?version=1")
+    settings = load_settings()
+    assert (settings.cas_url, settings.token_keys) == (f"https://{host}/path", f"https://{host}/keys?version=1")
+
+
+@pytest.mark.parametrize("end", ["?", "#", "/?", "?a=1", "/#", "/x#y"])
+def test_an_address_to_which_no_path_can_be_added_is_refused(monkeypatch, end):
+    monkeypatch.setenv("OCMS_CAS_URL", f"https://cas.test{end}")
+    with pytest.raises(OperatorError, match=r"^OCMS_CAS_URL must be a web address"):
+        load_settings()
+
+
 TOKENS = {
     "OCMS_TOKEN_KEYS": "jwks.json",
     "OCMS_TOKEN_ISSUER": "https://issuer.test/",

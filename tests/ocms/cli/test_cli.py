@@ -8,12 +8,15 @@ import time
 
 import httpx2
 import pytest
+import trustme
 import typer
 import yaml
 from fixtures.commands import free_port, wait_for
+from fixtures.refreshing import ListOfBytes
 
 from ocms.cli import app
 from ocms.keys import create_key, hash_key
+from ocms.web.server import listen, serving
 
 
 def assert_one_line(result, code, text):
@@ -296,3 +299,15 @@ def test_a_test_alert_arrives_or_the_command_says_why_not(ocms, webhook):
     assert broken.returncode == 1
     assert "not every channel accepted the alert" in broken.stderr
     assert '"channel":2' in broken.stderr
+
+
+@pytest.mark.parametrize("folder", ["", "none/"])
+def test_an_alert_over_tls_arrives_and_session_keys_are_written_nowhere(ocms, tmp_path, folder):
+    trustme.CA().issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(tmp_path / "hook.pem")
+    hook = ListOfBytes()
+    listener = listen("127.0.0.1", 0)
+    with serving(hook, listener, ssl_certfile=tmp_path / "hook.pem"):
+        url = f"jsons://localhost:{listener.getsockname()[1]}/?verify=no"
+        done = ocms("alerts", "test", OCMS_ALERT_URLS=url, SSLKEYLOGFILE=str(tmp_path / folder / "session-keys"))
+    assert (done.returncode, hook.calls) == (0, 1), done.stderr
+    assert not (tmp_path / "session-keys").exists()

@@ -218,3 +218,14 @@ def test_the_operations_page_knows_every_reason_and_every_fault():
 
 def every(kind):
     return {kind for sub in kind.__subclasses__() for kind in (sub, *every(sub))}
+
+
+@pytest.mark.parametrize(
+    "url", ["teams://secret/x", "slakc://secret/b/c", "xml:///", "discord://secret", "json://user:secret@%"]
+)
+def test_the_loop_does_not_start_with_an_alert_url_that_cannot_be_used(ocms, database, plain_cas, url):
+    urls = f"json://127.0.0.1:9/ {url} json://127.0.0.1:9/"
+    done = ocms("jobs", "loop", OCMS_ALERT_URLS=urls, OCMS_CAS_URL=plain_cas.url, OCMS_CAS_API_KEY=OCMS_KEY, timeout=20)
+    assert done.returncode == 1
+    assert done.stderr == "ocms: URL 2 of OCMS_ALERT_URLS is not that of a service that Apprise can use: correct it\n"
+    assert plain_cas.calls == 0

@@ -15,7 +15,7 @@ def one_line(done):
     return line
 
 
-@pytest.mark.parametrize("host", ["", "0", "0x0", "00.0"])
+@pytest.mark.parametrize("host", ["", "0", "0x0", "00.0", "::ffff:0.0.0.0", "::ffff:0:0", "0:0:0:0:0:FFFF:0:0"])
 def test_an_address_that_means_every_interface_without_saying_so_is_refused(ocms, database, host):
     port = free_port()
     done = ocms("serve", "--host", host, "--port", port, OCMS_API_KEYS=f"CAS:{hash_key('a')}")
@@ -31,7 +31,7 @@ def test_an_address_that_does_not_exist_is_one_line(ocms, database, host):
     assert host in one_line(done)
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0", "::1"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0", "::1", "::ffff:127.0.0.1"])
 def test_an_address_that_says_what_it_means_is_served(start, database, host):
     port = free_port()
     process = start("serve", "--host", host, "--port", port, OCMS_API_KEYS=f"CAS:{hash_key('a')}")

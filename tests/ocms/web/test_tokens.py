@@ -12,9 +12,11 @@ from contextlib import ExitStack, suppress
 
 import jwt
 import pytest
+import trustme
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from fixtures.contracts import CONTRACT, caller_of, each_operation
+from fixtures.refreshing import ListOfBytes
 from fixtures.settings import CAS_KEY
 from starlette.responses import Response
 
@@ -22,6 +24,7 @@ from domain.clock import utc_now
 from domain.errors import OperatorError
 from ocms.app import create_app
 from ocms.settings import load_settings
+from ocms.web.server import listen, serving
 from ocms.web.tokens import PublishedKeys
 
 ISSUER, AUDIENCE = "https://issuer.test/", "api://ocms"
@@ -380,6 +383,30 @@ def test_keys_come_through_the_proxy_unless_the_environment_is_ignored(issuer, t
         asyncio.run(keys.read())
         assert len(keys) == 2
         assert proxy.asked == asked
+
+
+@pytest.mark.parametrize("folder", ["", "none/"])
+def test_keys_over_tls_are_read_and_session_keys_written_nowhere(clean_proxies, monkeypatch, tmp_path, folder):
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(tmp_path / "issuer.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / folder / "session-keys"))
+    source = ListOfBytes()
+    source.body = json.dumps(KEYS).encode()
+    listener = listen("127.0.0.1", 0)
+    with serving(source, listener, ssl_certfile=tmp_path / "issuer.pem"):
+        keys = PublishedKeys(f"https://localhost:{listener.getsockname()[1]}/keys", utc_now)
+        asyncio.run(keys.read())
+    assert len(keys) == 2
+    assert not (tmp_path / "session-keys").exists()
+
+
+@pytest.mark.parametrize("host", ["issuer..test", "127.0.0.256", "a" * 64 + ".test"])
+def test_an_address_of_the_keys_that_fails_only_when_it_is_called_is_logged(logs, clean_proxies, host):
+    keys = PublishedKeys(f"https://{host}/keys", utc_now)
+    asyncio.run(keys.read())
+    assert [line["source"] for line in logs("token_keys_not_readable")] == [f"https://{host}/keys"]
 
 
 def test_a_proxy_that_refuses_the_keys_is_named_without_its_password(proxy, monkeypatch, logs):
