@@ -51,15 +51,29 @@ def dayend_date(instant: datetime, window: Window | None) -> date:
     return local.date() - timedelta(days=1) if began_yesterday else local.date()
 
 
-def last_dayend_date(instant: datetime, window: Window | None) -> date:
-    """Return the business date of the last window that has begun at an instant, whether or not it is still open.
+def nearest_dayend_date(instant: datetime, window: Window | None) -> date:
+    """Return the business date of the window that is open or nearest at an instant.
 
-    A day-end that is set shortly after a window belongs to it. The next date would let the next window open before its
-    own day-end. Without a window this is the current date.
+    A day-end that is set shortly after a window belongs to it: the flag of the next date would open the next window
+    before its own day-end. Without a window, and after the beginning of today's, this is the current date.
     """
-    local = instant.astimezone(SINGAPORE)
-    begins_later = window is not None and local.time() < window[0]
-    return local.date() - timedelta(days=1) if begins_later else local.date()
+    now = instant.astimezone(SINGAPORE).replace(tzinfo=None)
+    today, yesterday = now.date(), now.date() - timedelta(days=1)
+    if window is None or now.time() >= window[0]:
+        return today
+    start, end = window
+    closed = datetime.combine(today if end < start else yesterday, end)
+    opens = datetime.combine(today, start)
+    return yesterday if now - closed < opens - now else today
+
+
+def is_over(day: date, instant: datetime, window: Window | None) -> bool:
+    """Return whether the window that begins on a day has ended at an instant. It never does if there is none."""
+    if window is None:
+        return False
+    start, end = window
+    last_day = day + timedelta(days=1) if end < start else day
+    return instant >= datetime.combine(last_day, end, SINGAPORE)
 
 
 def in_window(moment: time, window: Window | None) -> bool:

@@ -14,7 +14,7 @@ app = typer.Typer(
 
 @app.command()
 def show() -> None:
-    """Show the ten newest dates that have a flag, and the flag of today or of the last window.
+    """Show the ten newest dates that have a flag, and the flag of today or of the nearest window.
 
     Dates are those of Singapore.
     """
@@ -22,26 +22,27 @@ def show() -> None:
 
     from db.dayend import get_dayend_flag, list_dayend_flags
     from domain.clock import SINGAPORE, utc_now
-    from domain.rules import in_window, last_dayend_date
+    from domain.rules import in_window, is_over, nearest_dayend_date
     from ocms.cli.context import configured, opened
     from ocms.cli.tables import show_table
 
     settings = configured()
     now, window = utc_now(), settings.dayend_window
-    last = last_dayend_date(now, window)
+    nearest = nearest_dayend_date(now, window)
     with opened(settings) as database, database.reading() as conn:
-        flags, flag = list_dayend_flags(conn, 10), get_dayend_flag(conn, last)
+        flags, flag = list_dayend_flags(conn, 10), get_dayend_flag(conn, nearest)
     table = Table("business date", "flag")
     for day, value in flags:
         table.add_row(str(day), value)
     show_table(table)
     shown = flag or "not set"
     if window is None:
-        typer.echo(f"Today, {last}: {shown}.")
+        typer.echo(f"Today, {nearest}: {shown}.")
     elif in_window(now.astimezone(SINGAPORE).time(), window):
-        typer.echo(f"Until {window[1]:%H:%M} the flag of {last} counts: {shown}.")
+        typer.echo(f"Until {window[1]:%H:%M} the flag of {nearest} counts: {shown}.")
     else:
-        typer.echo(f"The last window, of {last}, is over; its flag: {shown}.")
+        state = "is over" if is_over(nearest, now, window) else "is not open yet"
+        typer.echo(f"The window of {nearest} {state}; its flag: {shown}.")
 
 
 @app.command("set")
@@ -50,18 +51,19 @@ def set_flag(
     date: Annotated[
         datetime | None,
         typer.Option(
-            formats=["%Y-%m-%d"], help="The date; by default today, or the day on which the last window began."
+            formats=["%Y-%m-%d"], help="The date; by default today, or the day on which the nearest window begins."
         ),
     ] = None,
 ) -> None:
     """Set the flag of a date. Y is refused for a date in the future.
 
-    If OCMS_DAYEND_WINDOW is set, the default is the day on which the last window began, even if that window is over.
+    If OCMS_DAYEND_WINDOW is set, the default is the day on which the nearest window begins: the one that is open, or
+    else the one that has just ended or will open next.
     """
     from db.dayend import set_dayend_flag
-    from domain.clock import SINGAPORE, business_date, utc_now
+    from domain.clock import business_date, utc_now
     from domain.errors import OperatorError
-    from domain.rules import in_window, last_dayend_date
+    from domain.rules import is_over, nearest_dayend_date
     from ocms.cli.context import configured, opened
 
     flag = flag.upper()
@@ -69,12 +71,10 @@ def set_flag(
         raise typer.BadParameter("the flag must be Y or N.")
     settings = configured()
     now, window = utc_now(), settings.dayend_window
-    last = last_dayend_date(now, window)
-    chosen = date.date() if date else last
+    nearest = nearest_dayend_date(now, window)
+    chosen = date.date() if date else nearest
     if flag == "Y" and chosen > business_date(now):
         raise OperatorError(f"{chosen} is in the future: its day-end cannot have been reached")
     with opened(settings) as database, database.writing() as conn:
         set_dayend_flag(conn, chosen, flag)
-    is_open = chosen == last and in_window(now.astimezone(SINGAPORE).time(), window)
-    over = window is not None and chosen <= last and not is_open
-    typer.echo(f"Day-end of {chosen} is {flag}.{' Its window is over.' if over else ''}")
+    typer.echo(f"Day-end of {chosen} is {flag}.{' Its window is over.' if is_over(chosen, now, window) else ''}")

@@ -13,8 +13,9 @@ from domain.rules import (
     in_window,
     is_emcons,
     is_fully_paid,
+    is_over,
     is_ps_wwp,
-    last_dayend_date,
+    nearest_dayend_date,
     page,
     repeated,
     require_dayend,
@@ -197,16 +198,24 @@ def test_a_batch_is_accepted_exactly_while_the_window_of_a_day_with_dayend_is_op
 @example(start=22 * 60, end=23 * 60 + 59, instant=datetime(2026, 7, 1, 16, 0, 30, tzinfo=UTC))
 @example(start=22 * 60, end=2 * 60, instant=datetime(2026, 7, 1, 18, 0, 30, tzinfo=UTC))
 @example(start=0, end=2 * 60, instant=datetime(2026, 7, 1, 16, tzinfo=UTC))
-def test_the_last_window_is_the_newest_that_has_begun_and_the_open_one_if_there_is_one(start, end, instant):
+def test_the_nearest_window_is_the_open_one_or_else_the_one_with_the_nearest_end_or_beginning(start, end, instant):
     assume(start != end)
     window = tuple(time(*divmod(minute, 60)) for minute in (start, end))
-    day = last_dayend_date(instant, window)
-    opening = datetime.combine(day, window[0], SINGAPORE)
-    assert opening <= instant < opening + A_DAY
+    length = timedelta(minutes=(end - start) % (24 * 60))
+    today = instant.astimezone(SINGAPORE).date()
+
+    def distance(day):
+        opening = datetime.combine(day, window[0], SINGAPORE)
+        return max(opening - instant, instant - opening - length, timedelta(0))
+
+    day = nearest_dayend_date(instant, window)
+    assert day in (today - A_DAY, today)  # never a day in the future
+    assert distance(day) == min(distance(today - A_DAY), distance(today))
+    assert is_over(day, instant, window) == (instant >= datetime.combine(day, window[0], SINGAPORE) + length)
     if in_window(instant.astimezone(SINGAPORE).time(), window):
         assert day == dayend_date(instant, window)
 
 
 @given(INSTANTS)
-def test_without_a_window_the_last_window_is_today(instant):
-    assert last_dayend_date(instant, None) == business_date(instant)
+def test_without_a_window_the_nearest_window_is_today(instant):
+    assert nearest_dayend_date(instant, None) == business_date(instant)

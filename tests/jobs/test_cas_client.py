@@ -166,7 +166,9 @@ def raw_cas(response):
                 while True:
                     connection, _ = server.accept()
                     with connection, suppress(OSError):
-                        connection.recv(4096)
+                        received = b""
+                        while not received.endswith(b"{}"):  # closing with unread bytes would reset the connection
+                            received += connection.recv(4096)
                         response(connection)
 
         thread = threading.Thread(target=serve_all)

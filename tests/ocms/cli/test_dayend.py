@@ -35,14 +35,18 @@ def dayend_at(monkeypatch, database_url, capsys):
         ("2026-07-02T02:00", "22:00-02:00", "2026-07-01", " Its window is over."),
         ("2026-07-02T02:00:30", "22:00-02:00", "2026-07-01", " Its window is over."),
         ("2026-07-02T00:00:30", "22:00-23:59", "2026-07-01", " Its window is over."),
-        ("2026-07-02T21:59", "22:00-23:59", "2026-07-01", " Its window is over."),
+        ("2026-07-02T10:59", "22:00-23:59", "2026-07-01", " Its window is over."),
+        ("2026-07-02T11:00", "22:00-23:59", "2026-07-02", ""),
+        ("2026-07-02T21:30", "22:00-23:59", "2026-07-02", ""),
         ("2026-07-01T23:59:30", "22:00-23:59", "2026-07-01", " Its window is over."),
         ("2026-07-02T22:00", "22:00-23:59", "2026-07-02", ""),
         ("2026-07-02T00:00", "00:00-02:00", "2026-07-02", ""),
         ("2026-07-02T00:30", None, "2026-07-02", ""),
     ],
 )
-def test_the_flag_that_is_set_by_default_is_that_of_the_last_window(dayend_at, database, moment, window, day, remark):
+def test_the_flag_that_is_set_by_default_is_that_of_the_nearest_window(
+    dayend_at, database, moment, window, day, remark
+):
     assert dayend_at(moment, "set", "y", window=window) == f"Day-end of {day} is Y.{remark}\n"
     assert [(str(date), flag) for date, flag in database.read(list_dayend_flags, 10)] == [(day, "Y")]
     shown = dayend_at(moment, "show", window=window).splitlines()[-1]
@@ -55,7 +59,9 @@ def test_the_flag_of_the_window_is_shown(dayend_at):
     shown = dayend_at("2026-07-02T00:30", "show", window="22:00-02:00")
     assert shown.splitlines()[-1] == "Until 02:00 the flag of 2026-07-01 counts: Y."
     shown = dayend_at("2026-07-02T02:00", "show", window="22:00-02:00")
-    assert shown.splitlines()[-1] == "The last window, of 2026-07-01, is over; its flag: Y."
+    assert shown.splitlines()[-1] == "The window of 2026-07-01 is over; its flag: Y."
+    shown = dayend_at("2026-07-01T21:30", "show", window="22:00-02:00")
+    assert shown.splitlines()[-1] == "The window of 2026-07-01 is not open yet; its flag: Y."
     assert dayend_at("2026-07-02T00:30", "show").splitlines()[-1] == "Today, 2026-07-02: not set."
 
 
