@@ -166,9 +166,10 @@ def raw_cas(response):
                 while True:
                     connection, _ = server.accept()
                     with connection, suppress(OSError):
-                        received = b""
-                        while not received.endswith(b"{}"):  # closing with unread bytes would reset the connection
-                            received += connection.recv(4096)
+                        received, part = b"", b"-"
+                        while part and not received.endswith(b"{}"):  # unread bytes would reset the connection
+                            part = connection.recv(4096)
+                            received += part
                         response(connection)
 
         thread = threading.Thread(target=serve_all)
