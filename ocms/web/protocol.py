@@ -87,13 +87,6 @@ class Protocol(H11Protocol, asyncio.BufferedProtocol):
         super().connection_lost(exc)
         self._unset_keepalive_if_required()  # uvicorn leaves this timer, which holds the last request, after a reset
 
-    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio calls it, uvicorn never returns True
-        """Keep the connection for the response if the caller has ended its side after a complete request."""
-        waits = self._running and not self.cycle.more_body and self.scheme == "http"  # TLS has no half-closed state
-        if waits:
-            self.cycle.keep_alive = False
-        return waits
-
     def _should_upgrade(self) -> bool:
         return False  # without uvicorn's warning, which recommends a library for web sockets
 

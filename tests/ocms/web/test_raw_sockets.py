@@ -9,8 +9,6 @@ import pytest
 from fixtures.contracts import each_operation, key_of
 from fixtures.sockets import BODY, head, request
 
-from db import tables
-
 CHUNKED = "Transfer-Encoding: chunked"
 PREFIX = head().removesuffix(b"\r\n")
 
@@ -265,16 +263,6 @@ def test_small_chunks_are_accepted_up_to_a_number_and_beyond_it_by_their_average
         parts = (body[start : start + size] for start in range(0, len(body), size))
         chunks = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts)
         assert connect().send(head(CHUNKED) + chunks + b"0\r\n\r\n").response().status == 200
-
-
-def test_a_caller_that_has_ended_its_side_gets_its_response(connect_to, after_dayend, add_notice, row_of):
-    add_notice("N1")
-    connection = connect_to()()
-    connection.send(request(b'[{"notice_no": "N1", "atoms_flag": "H"}]', path="/v1/updateCourtNotices"))
-    connection.socket.shutdown(socket.SHUT_WR)
-    assert connection.response().status == 200
-    assert connection.is_closed()
-    assert row_of(tables.valid_offence_notice, "N1")["atoms_flag"] == "H"
 
 
 def test_a_caller_that_ends_its_side_within_a_request_is_disconnected(connect_to):
