@@ -9,7 +9,7 @@ import jiter
 import msgspec
 
 MAX_NUMBER_LENGTH = 64
-"""The maximum number of characters of a number, and of digits of an integer; also the maximum power of ten."""
+"""The maximum number of digits of an integer, and of characters of another number; also its maximum power of ten."""
 OUT_OF_RANGE = Decimal("1E+64")
 """Replaces a number beyond that limit, since validating one can take seconds. No schema of a request accepts it."""
 SHOWN_NAME = 50
@@ -17,7 +17,7 @@ SHOWN_NAME = 50
 
 _STRING = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?'  # possessive quantifiers and an optional last quote: no backtracking
 _VALUES = re.compile(rf'[^"\[{{,]*+(?:{_STRING}[^"\[{{,]*+){{0,1000}}+[\[{{,]?'.encode(), re.DOTALL)
-"""Matches text up to the next `[`, `{` or comma outside a string, or 1,000 strings, since a match holds the GIL."""
+"""Matches text up to the next `[`, `{` or comma outside a string; at most 1,000 strings, as a match holds the GIL."""
 _TOKENS = re.compile(_STRING + r"|[\[\]{}]", re.DOTALL)
 _DEPTH = {"[": 1, "{": 1, "]": -1, "}": -1}
 _LONG_INTEGER = b"0" * (MAX_NUMBER_LENGTH + 1)
@@ -38,7 +38,7 @@ def parse_json(text: bytes) -> Any:
     Raises ValueError if the text is not JSON in UTF-8, has an object with a repeated member, is nested too deeply, or
     has an integer of more than 4,300 digits.
     """
-    # First, so that jiter's copy of the value is freed before ours is made.
+    # This comes first, so that jiter's copy of the value is freed before msgspec makes another one.
     members_are_unique = _has_unique_members(text)
     try:
         value = _decoder.decode(text)

@@ -11,7 +11,10 @@ from typing import Any
 from contract.json import RepeatedMemberError, parse_json
 
 MAX_ITEM_BYTES = 2**20
-"""The maximum size of an item, plus at most one block. It bounds the text that is kept if an item never ends."""
+"""The maximum number of bytes that are kept of an item whose end has not arrived. Beyond it, the array is refused.
+
+A larger item is accepted if its end is in the block that exceeds the limit.
+"""
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 """The byte order mark in UTF-8. RFC 8259, section 8.1, allows parsers to skip it."""
 _NO_LIST = "the JSON text is not an array"
@@ -19,10 +22,10 @@ _BLANKS = b" \t\r\n"
 _TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*+"|["\[\]{}]', re.DOTALL)
 _OFFSET = re.compile(r"(?<=\(byte )\d+(?=\))")
 _ENDS_OF_TOKENS = (
-    *("", '"', '""', '0"', '00"', '000"', '0000"'),  # of a string; the second quote is for one that ends in a backslash
+    *("", '"', '""', '0"', '00"', '000"', '0000"'),  # strings; the second quote is for a final backslash
     *("0", "rue", "ue", "e", "alse", "lse", "se", "ull", "ll", "l"),
 )
-"""A token that the end of a text cuts becomes a whole one with one of these."""
+"""If a text ends inside a token, one of these completes the token."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -150,7 +153,7 @@ class _Array:
         return (self._parse(b"[" + self._text[:end] + b"]", added=1) if end else []), end
 
     def _parse(self, text: bytes, *, added: int = 0) -> Any:
-        """Parse `added` bytes and text from the start of `_text`. An error message has the offset in the whole text."""
+        """Parse `added` extra bytes and then the start of `_text`. Offsets in errors count from the first block."""
         try:
             return parse_json(text)
         except RepeatedMemberError:  # its message has no offset
@@ -186,9 +189,9 @@ def _last_end(text: bytes) -> int:
 def _find_fault(text: bytes) -> int | None:
     """Return the offset at which a text that is not JSON has a fault; None if only its end is missing.
 
-    Only the end is missing if the parser, once the last token is whole, finds no fault before the end of the text. This
-    parser, unlike ours, reports the place of a fault, and it accepts lone surrogates. Raises ValueError if the text has
-    a fault without a place, or one that this parser accepts.
+    Only the end is missing if the standard library's parser finds no fault before the end of the text, once one of
+    `_ENDS_OF_TOKENS` has completed the last token. Unlike `parse_json`, this parser reports the place of every syntax
+    error. Raises ValueError if the fault has no place (such as NaN), or if this parser accepts it (a lone surrogate).
     """
     decoded = codecs.getincrementaldecoder("utf-8")().decode(text)
     furthest = 0

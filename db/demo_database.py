@@ -41,8 +41,8 @@ def open_demo_file(database: Database) -> None:
 def has_mark(database: Database) -> bool:
     """Return whether a database is that of the demo. Raises OperatorError and DatabaseError if it cannot be read.
 
-    The header is read without SQLite first, which could change a file of another program. Then SQLite reads the mark
-    too: the header is out of date while the removal of the mark is in the write-ahead log only.
+    The header is read first, without SQLite, because SQLite could change a file of another program. Then SQLite reads
+    the mark too: while the removal of the mark is in the write-ahead log only, the header is out of date.
     """
     return database.path is not None and _read_mark(database.path) == MARK and database.read(_get_mark) == MARK
 

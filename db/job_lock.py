@@ -26,7 +26,7 @@ SELECT @granted"""
 """Requests the lock without waiting. NOCOUNT suppresses a row count that would come before the result."""
 _HELD_BY_ANOTHER = -1
 _OPENINGS = 5
-"""How often a lock file is opened that is removed before it is locked."""
+"""The maximum number of attempts to lock the file, if another program removes it between opening and locking."""
 _ADVICE = {
     errno.ELOOP: "; it is a symbolic link, remove it",
     errno.EACCES: "; give it and its directory to the owner of the database",
@@ -53,7 +53,7 @@ def job_lock(database: Database, job: str) -> Iterator[None]:
 
 @contextmanager
 def _locked_file(database: Path, job: str) -> Iterator[None]:
-    real = Path(os.path.realpath(database))  # a database with several names has one lock
+    real = Path(os.path.realpath(database))  # symbolic links to a database share its lock
     path = real.with_name(f"{real.name}.{job}.lock")
     for _ in range(_OPENINGS):
         with _open_lock(path, real) as file:

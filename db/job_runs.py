@@ -1,7 +1,7 @@
 """The runs of jobs, `ocms_job_run`: when each started, how it ended, and whether an alert about it was sent.
 
-A run in the future, recorded while a clock was wrong, does not count: queries with `now` exclude it, and
-`exclude_future_runs` lets it never count again, even when its time has come.
+A run in the future, recorded while a clock was wrong, does not count: queries with `now` exclude it.
+`exclude_future_runs` records it as interrupted, so that it does not count when its time has come either.
 """
 
 from datetime import datetime

@@ -52,10 +52,10 @@ def dayend_date(instant: datetime, window: Window | None) -> date:
 
 
 def nearest_dayend_date(instant: datetime, window: Window | None) -> date:
-    """Return the business date of the window that is open or nearest at an instant.
+    """Return the business date whose window is open or nearest at an instant, but never a future date.
 
     A day-end that is set shortly after a window belongs to it: the flag of the next date would open the next window
-    before its own day-end. Without a window, and after the beginning of today's, this is the current date.
+    before its own day-end. Without a window, or once the window of today has begun, this is the current date.
     """
     now = instant.astimezone(SINGAPORE).replace(tzinfo=None)
     today, yesterday = now.date(), now.date() - timedelta(days=1)
@@ -68,7 +68,7 @@ def nearest_dayend_date(instant: datetime, window: Window | None) -> date:
 
 
 def is_over(day: date, instant: datetime, window: Window | None) -> bool:
-    """Return whether the window that begins on a day has ended at an instant. It never does if there is none."""
+    """Return whether the window that begins on a day has ended at an instant. False if there is no window."""
     if window is None:
         return False
     start, end = window

@@ -18,8 +18,8 @@ _turn: ContextVar["Lock | None"] = ContextVar("turn", default=None)
 def run_in_turn(coroutine: Coroutine[Any, Any, T], turn: Lock) -> T:
     """Run a handler to its end in this thread, which anyio has started, and return its result.
 
-    The thread holds `turn` while it computes, and releases it while it waits for the database. Threads that compute at
-    the same time would not be faster, since the GIL lets one run at a time, and would delay the event loop.
+    The thread holds `turn` while it computes, and releases it in `in_thread`. Threads that compute at the same time
+    would not be faster, since the GIL lets one run at a time, and would delay the event loop.
 
     Raises TypeError if the handler awaits anything else than `in_thread`.
     """
@@ -37,8 +37,8 @@ def run_in_turn(coroutine: Coroutine[Any, Any, T], turn: Lock) -> T:
 async def in_thread(call: Callable[[], T], *, abandon_on_cancel: bool = False) -> T:
     """Run a blocking function in a thread of the pool, and return its result.
 
-    The handler of a large call blocks here. Even then the event loop awaits the function, so a time limit has the same
-    effect.
+    The thread of a large call blocks here. The event loop awaits the function in that case too, so a time limit
+    cancels it in the same way.
     """
     run, turn = partial(run_sync, call, abandon_on_cancel=abandon_on_cancel), _turn.get()
     if turn is None:

@@ -25,8 +25,8 @@ class Services:
     async def read(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call `work(conn, …)` in a unit of work that only reads. Raises DatabaseError.
 
-        SQLite runs in-process, in the event loop: a thread costs more than a typical read. SQL Server gets a thread. If
-        the call is cancelled, the thread is abandoned, since its result is no longer needed.
+        SQLite runs in-process, in the current thread: another thread costs more than a typical read. SQL Server gets a
+        thread. If the call is cancelled, the thread is abandoned, since its result is no longer needed.
         """
         call = partial(self.database.read, work, *args, **kwargs)
         return call() if self.database.is_embedded else await in_thread(call, abandon_on_cancel=True)

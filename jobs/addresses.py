@@ -21,7 +21,10 @@ def is_web_address(text: str) -> bool:
 
 
 def _is_host(text: str) -> bool:
-    """Return whether a text is an IP address, or a name as DNS and container networks allow it."""
+    """Return whether a host is a name as DNS and container networks allow it, or an IP address.
+
+    Raises ValueError if it contains a colon and is not an IPv6 address.
+    """
     if ":" in text:
         ip_address(text)
         return True

@@ -8,7 +8,7 @@ import structlog
 from domain.errors import OperatorError
 
 SAME_REQUEST = (307, 308)
-"""The statuses of redirects that repeat the request. After others, requests sends a GET without the message."""
+"""The statuses of redirects that repeat the request. After others, the HTTP library sends a GET without the message."""
 
 _log = structlog.get_logger(__name__)
 

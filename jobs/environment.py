@@ -20,7 +20,7 @@ def authorities_variable() -> str | None:
 
 
 def client_context(ca_file: str | None = None, ca_folders: str | None = None) -> ssl.SSLContext:
-    """Return a TLS context that trusts the authorities of a file, or of folders. Raises OSError if it cannot be read.
+    """Return a TLS context that trusts the authorities of a file or folders. Raises OSError if the file cannot be read.
 
     ssl.create_default_context would write the session keys to the file that SSLKEYLOGFILE names, or fail if it cannot.
     """

@@ -109,8 +109,8 @@ class Recorder:
         or has failed and `again` is false. A failure is recorded and logged, and the operators get one alert for each
         reason; an interruption is recorded and logged only.
 
-        Raises OperatorError if the job failed, and JobRunningError, without any other effect, if it is already
-        running here or on another machine.
+        Raises OperatorError if the job failed, and JobRunningError, which is neither recorded nor alerted, if it is
+        already running here or on another machine.
         """
         run = Run(self._database, self._job, self._now)
         try:
@@ -149,7 +149,7 @@ class Recorder:
         return due == self._done
 
     def _exclude_future_runs(self) -> None:
-        """Log runs that are recorded in the future, and change their records, so that they never count."""
+        """Change the records of ended runs in the future, so that they never count, and log that."""
         now = self._now()
         run = self._database.read(get_future_run, self._job, now)
         if run and (count := self._database.write(exclude_future_runs, self._job, now, reason=CLOCK)):

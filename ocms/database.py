@@ -23,9 +23,10 @@ def open_database(settings: Settings) -> Database:
 
 
 def prepare_database(settings: Settings) -> None:
-    """Raise OperatorError if the schema of the database is not the current one. Take the database from the demo.
+    """Raise OperatorError if the schema is not the current one. Remove the mark of the demo, if there is one.
 
-    A database that cannot be reached is only logged: the service starts, and responds with 503 until it can.
+    The demo then refuses the database. A database that cannot be reached is only logged: the service starts, and
+    responds with 503 until the database is reachable.
     """
     database = open_database(settings)
     try:

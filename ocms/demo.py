@@ -42,8 +42,8 @@ STOP_SECONDS = 4
 def run_demo(port: int | None, cas_port: int | None, main: Callable[[], None]) -> None:
     """Run the demo until SIGINT or SIGTERM. `main` runs the command line in `sys.argv`.
 
-    Raises OperatorError if a port is in use, a process of the demo ends by itself, or another program created the
-    database.
+    Raises OperatorError if a port is in use, a process of the demo ends by itself, the demo did not create the database
+    or `ocms serve` has used it since, or a setting is for a real CAS.
     """
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -52,7 +52,7 @@ def run_demo(port: int | None, cas_port: int | None, main: Callable[[], None]) -
     for name in ("cas_ca_file", "cas_client_cert_file"):
         if getattr(settings, name):
             raise OperatorError(
-                f"'ocms demo' calls a mock CAS without TLS: remove {variable(name)}, or start the demo elsewhere"
+                f"'ocms demo' calls a mock CAS without TLS: remove {variable(name)} from the environment and .env"
             )
     port, cas_port = port or settings.port, cas_port or settings.cas_port
     if port == cas_port:

@@ -43,9 +43,9 @@ Variable = tuple[str, str, str]
 def read_variables(settings: Mapping[str, FieldInfo]) -> dict[str, str]:
     """Return the settings that are given, as text. The environment takes precedence over `.env`.
 
-    Raises OperatorError if `.env` cannot be read, or if a variable whose name begins with `OCMS_`, or resembles that of
-    a setting, is not a setting, is given twice in one place, or has a value that is empty, in quotes, surrounded by
-    blanks, or not printable.
+    Raises OperatorError if `.env` cannot be read or is malformed, or if a name that begins with `OCMS_` or resembles a
+    setting is not a setting. Also if a setting is given twice in one place, or if its value is empty, in quotes,
+    surrounded by blanks, or not printable.
     """
     return _read(_file_variables(settings), settings) | _read(_environment_variables(), settings)
 
@@ -82,9 +82,10 @@ def _refers_to_unset(names: Container[str], value: str) -> bool:
 
 
 def _swallowed(line: Binding, settings: Mapping[str, FieldInfo]) -> str:
-    """Return a setting that the rest of a line assigns, or an empty text. The line may be several: quotes join them.
+    """Return a setting that is assigned inside the value of another variable, or an empty text.
 
-    Other separators than line feeds count too: an editor shows a new line, but the parser sees none.
+    This happens if quotes are not closed, so that the value continues on the next lines; if an editor ends lines with a
+    character at which the parser does not; or if a value without quotes is followed by another assignment.
     """
     text = line.original.string.strip()
     rest = text.splitlines()[1:]
@@ -140,7 +141,7 @@ def _is_service_link(name: str, value: str) -> bool:
 
 
 def _fault(value: str, setting: FieldInfo) -> str:
-    """Return what is wrong with the text of a setting, or an empty text. Secrets may contain any character here."""
+    """Return what is wrong with the text of a setting, or an empty text. A secret may contain any character."""
     if not value.strip():
         return "is empty; remove it, or give it a value"
     if setting.annotation is SecretStr:

@@ -1,4 +1,4 @@
-"""The names of the settings' variables, and names that are meant for one but misspelt."""
+"""The names of the environment variables of the settings, and how misspelt ones are recognized."""
 
 import difflib
 import re
@@ -9,9 +9,12 @@ PREFIX = "OCMS_"
 _OURS = re.compile(r"[^A-Z0-9]*OCMS[^A-Z0-9]")
 """The beginning of a name that can only be meant for a setting, in capitals."""
 _LIKENESS = 0.9
-"""A name as similar to a setting as this, as a ratio of `difflib`, is a typing error. Blanks and signs do not count."""
+"""The minimum similarity, a ratio of `difflib`, of a misspelt setting. Only letters and digits are compared."""
 _LONG = 9
-"""The minimum number of letters for that. OCMSPORT has fewer: CMS_PORT or OCM_PORT may belong to another program."""
+"""A setting with fewer letters and digits than this must match exactly.
+
+CMS_PORT, for example, is similar to OCMS_PORT, but may belong to another program.
+"""
 
 
 def is_ours(name: str, settings: Iterable[str]) -> bool:

@@ -57,8 +57,8 @@ def set_flag(
 ) -> None:
     """Set the flag of a date. Y is refused for a date in the future.
 
-    If OCMS_DAYEND_WINDOW is set, the default is the day on which the nearest window begins: the one that is open, or
-    else the one that has just ended or will open next.
+    If OCMS_DAYEND_WINDOW is set, the default is the day on which the window begins that is open, or otherwise nearest.
+    It is never a day in the future.
     """
     from db.dayend import set_dayend_flag
     from domain.clock import business_date, utc_now

@@ -27,7 +27,10 @@ A thread costs 0.2 ms; a call with a body of this size takes several millisecond
 MANY_VALUES = 400
 """JSON values. A call with more of them runs in a thread too: 5,000 empty records fit into a body of 16 KiB."""
 LARGE_AT_A_TIME = 8
-"""The maximum number of a caller's large calls in threads. One of them computes; the others wait for the database."""
+"""The maximum number of a caller's large calls in threads.
+
+One of them computes at a time; the others wait for the database, or to compute.
+"""
 
 
 class Dispatcher:

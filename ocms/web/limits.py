@@ -103,7 +103,7 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         state, held, caller = request_state(scope), 0, ""
-        has_asked = False  # for the body
+        has_asked = False  # whether the application has begun to read the body
 
         def hold(body: bytes) -> None:
             nonlocal held, caller
@@ -125,7 +125,8 @@ class BodyLimit:
 
         async def send_in_parts(message: Message) -> None:
             if message["type"] == "http.response.start":
-                # A client that waits for 100 Continue may send the body nevertheless, or leave it out.
+                # The body was not asked for. A client that waits for 100 Continue may send it or not, so what it sends
+                # next could be a body or a request: the connection must close.
                 state.closing |= not has_asked and EXPECT in scope["headers"]
             body = message.get("body", b"")
             if len(body) <= PART:

@@ -191,7 +191,7 @@ class Protocol(H11Protocol, asyncio.BufferedProtocol):
         self.tasks.add(task)
 
     def _check(self) -> None:
-        """Refuse a request that arrives too slowly. Close a connection that is unused, or on which nothing is read."""
+        """Refuse a request that arrives too slowly. Close a connection that is idle, or whose client reads nothing."""
         self._check_timer = self.loop.call_later(CHECK_INTERVAL, self._check)
         now, limit = time.monotonic(), self._settings.body_timeout
         is_silent = self.conn.their_state is h11.IDLE and not self.conn.trailing_data[0]  # nothing has arrived yet

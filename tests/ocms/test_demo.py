@@ -167,7 +167,7 @@ def test_the_demo_refuses_settings_of_the_connection_to_a_real_cas(ocms, tmp_pat
     database = {"OCMS_DATABASE_URL": f"sqlite:///{tmp_path}/demo.db"}
     ports = "--port", free_port(), "--cas-port", free_port()
     line = one_line(ocms("demo", *ports, timeout=30, **database, **({} if in_file else variables)))
-    assert line == f"ocms: 'ocms demo' calls a mock CAS without TLS: remove {variable}, or start the demo elsewhere"
+    assert line == f"ocms: 'ocms demo' calls a mock CAS without TLS: remove {variable} from the environment and .env"
     assert not (tmp_path / "demo.db").exists()
 
 
