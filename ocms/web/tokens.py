@@ -98,7 +98,7 @@ class PublishedKeys:
         if self._read_at is None:
             return True
         age = abs(self._now() - self._read_at)  # abs: a clock that was set back must not keep old keys valid
-        return age > MAX_AGE or (age > UNKNOWN_KEY_AGE and key_id not in self._keys)
+        return age > MAX_AGE or (age > UNKNOWN_KEY_AGE and self._find(key_id) is None)
 
     def _context(self) -> ssl.SSLContext | None:
         if "://" not in self._source:
@@ -133,7 +133,10 @@ class PublishedKeys:
 def parse_keys(text: bytes) -> dict[str | None, jwt.PyJWK]:
     """Return the keys for signatures in a JWK set, by their `kid`. Raises one of `UNUSABLE`."""
     keys = jwt.PyJWKSet.from_json(text.decode("utf-8-sig")).keys
-    return {key.key_id: key for key in keys if key.public_key_use in (None, "sig")}
+    found = {key.key_id: key for key in keys if key.public_key_use in (None, "sig")}
+    if not found:
+        raise ValueError("it has no key for signatures")
+    return found
 
 
 class TokenVerifier:

@@ -88,7 +88,7 @@ def token(key=RSA_KEY, algorithm="RS256", key_id="rsa", header=None, without=(),
     now = time.time()
     all_claims = {"iss": ISSUER, "aud": AUDIENCE, "iat": now, "exp": now + 300, "azp": "client-1", **claims}
     kept = {name: value for name, value in all_claims.items() if name not in without}
-    return jwt.encode(kept, key, algorithm, headers={"kid": key_id, **(header or {})})
+    return jwt.encode(kept, key, algorithm, headers=({"kid": key_id} if key_id else {}) | (header or {}))
 
 
 def unsigned(header, signature=b""):
@@ -324,6 +324,26 @@ def test_keys_that_never_end_are_given_up(post_with, endless, parts, logs):
     assert time.monotonic() - begun < 10
     (line,) = logs("token_keys_not_readable")
     assert "5 seconds" in line["error"] or "larger than 1048576 bytes" in line["error"]
+
+
+def test_a_set_without_keys_for_signatures_leaves_the_previous_keys_in_use(issuer, post, clock, logs):
+    operation = CONTRACT.operations["getPaymentStatus"]
+    assert post(operation, bearer(token()))[0] == 400
+    issuer.keys = {"keys": [jwk(RSA_KEY, "rsa", use="enc")]}
+    clock.move(minutes=6)
+    assert post(operation, bearer(token()))[0] == 400
+    until(lambda: logs("token_keys_not_readable"))
+    assert post(operation, bearer(token()))[0] == 400
+
+
+def test_a_token_without_a_key_id_causes_no_more_reads_than_another(issuer, post, clock):
+    operation = CONTRACT.operations["getPaymentStatus"]
+    issuer.keys = {"keys": [jwk(RSA_KEY, "rsa")]}
+    anonymous = token(key_id=None)
+    assert post(operation, bearer(anonymous))[0] == 400
+    clock.move(seconds=60)
+    assert post(operation, bearer(anonymous))[0] == 400
+    assert issuer.asked == 1
 
 
 def test_all_first_calls_wait_for_the_keys(issuer, callers, token_settings):
