@@ -15,8 +15,8 @@ _turn: ContextVar["Lock | None"] = ContextVar("turn", default=None)
 """In the thread of a large call: the lock that it holds while it computes. None on the event loop."""
 
 
-def run_in_turn(coroutine: Coroutine[Any, Any, T], turn: Lock) -> T:
-    """Run a handler to its end in this thread, which anyio has started, and return its result.
+def run_in_turn(work: Callable[[], Coroutine[Any, Any, T]], turn: Lock) -> T:
+    """Run `work`, which calls a handler, to its end in this thread, which anyio has started, and return its result.
 
     The thread holds `turn` while it computes, and releases it in `in_thread`. Threads that compute at the same time
     would not be faster, since the GIL lets one run at a time, and would delay the event loop.
@@ -25,6 +25,7 @@ def run_in_turn(coroutine: Coroutine[Any, Any, T], turn: Lock) -> T:
     """
     with turn:
         _turn.set(turn)
+        coroutine = work()
         try:
             coroutine.send(None)
         except StopIteration as done:

@@ -73,5 +73,5 @@ class Dispatcher:
 
     async def _work_in_thread(self, state: RequestState, operation_id: str) -> Response:
         caller = state.caller or ""
-        run = partial(run_in_turn, self._work(state, operation_id), self._turns[caller])
+        run = partial(run_in_turn, partial(self._work, state, operation_id), self._turns[caller])
         return await run_sync(run, limiter=self._threads[caller])

@@ -10,17 +10,27 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import nullcontext
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
+import anyio
 import pytest
+from anyio.to_thread import run_sync
 from fixtures.contracts import CONTRACT, each_operation, good_bytes
 from fixtures.cost import MiB
 from fixtures.settings import PLUS_KEY
 from fixtures.sockets import BODY, request
 
+from contract.errors import BusyError
+from db import tables
 from domain.errors import OperatorError
+from handlers.large_calls import in_thread, run_in_turn
 from ocms.app import SWITCH_SECONDS, create_app
+from ocms.web.dispatcher import LARGE_AT_A_TIME
+from ocms.web.limits import Gate
+from ocms.web.request_state import RequestState
 
 BATCH = b'[{"notice_no": "N1", "atoms_flag": "Y"}]'
 
@@ -193,6 +203,39 @@ def test_the_large_calls_of_one_caller_do_not_delay_those_of_another(connect_to,
         response = connect().send(request(large, path="/v1/getNoticeUpdate", key=PLUS_KEY)).response()
         assert response.status == 200
         assert not select.select([connection.socket for connection in waiting], [], [], 0)[0]
+
+
+def test_a_large_call_that_finds_no_thread_in_time_is_503_and_nothing_of_it_runs(
+    connect_to, held, after_dayend, add_notice, row_of
+):
+    add_notice("N1")
+    connect = connect_to(request_timeout=0.5)
+    others = [{"notice_no": f"X{number}", "atoms_flag": "Y"} for number in range(1_000)]
+    batch = json.dumps([{"notice_no": "N1", "atoms_flag": "Y"}, *others]).encode()
+    with held():
+        waiting = [
+            connect().send(request(json.dumps(others).encode(), path="/v1/updateCourtNotices"))
+            for _ in range(LARGE_AT_A_TIME)
+        ]
+        assert connect().send(request(batch, path="/v1/updateCourtNotices")).response().status == 503
+    assert [connection.response().status for connection in waiting] == [422] * LARGE_AT_A_TIME
+    gc.collect()  # a handler that was called and never awaited would warn here
+    assert row_of(tables.valid_offence_notice, "N1")["atoms_flag"] is None
+    assert connect().send(request(batch, path="/v1/updateCourtNotices")).response().status == 207
+    assert row_of(tables.valid_offence_notice, "N1")["atoms_flag"] == "Y"
+
+
+@pytest.mark.parametrize(("abandon", "ends_in_time"), [(True, True), (False, False)])
+def test_the_time_limit_of_a_large_call_abandons_a_read_and_awaits_a_write(make_settings, abandon, ends_in_time):
+    async def handle():
+        return await in_thread(partial(time.sleep, 1), abandon_on_cancel=abandon)
+
+    async def serve():
+        work = partial(run_sync, partial(run_in_turn, handle, threading.Lock()))
+        await Gate(make_settings(request_timeout=0.2)).serve(RequestState(), work)
+
+    with pytest.raises(BusyError) if ends_in_time else nullcontext():
+        anyio.run(serve)
 
 
 def test_the_body_of_a_finished_call_is_not_kept(connect_to, add_notice):
