@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from fixtures.commands import environment
 from fixtures.settings import OCMS_KEY
-from fixtures.users import SERVICE, needs_root
+from fixtures.users import SERVICE, acting_as, needs_root
 
 from contract.export import write_file
 from domain.errors import OperatorError
@@ -105,12 +105,8 @@ def test_a_file_that_the_user_may_not_write_is_not_replaced(shared):
     path = shared / "x"
     path.write_text("previous")
     shared.chmod(0o777)
-    os.seteuid(SERVICE)
-    try:
-        with pytest.raises(OperatorError, match=r"cannot write .*/x: Permission denied$"):
-            write_file(path, b"new")
-    finally:
-        os.seteuid(0)
+    with acting_as(SERVICE), pytest.raises(OperatorError, match=r"cannot write .*/x: Permission denied$"):
+        write_file(path, b"new")
     assert path.read_text() == "previous"
 
 
@@ -124,12 +120,8 @@ def test_a_directory_that_may_not_be_written_is_reported_with_what_to_do(shared,
     if exists:
         path.write_text("previous")
         os.chown(path, SERVICE, SERVICE)
-    os.seteuid(SERVICE)
-    try:
-        with pytest.raises(OperatorError, match=rf"^cannot write {path}: Permission denied; {ADVICE}$"):
-            write_file(path, b"new")
-    finally:
-        os.seteuid(0)
+    with acting_as(SERVICE), pytest.raises(OperatorError, match=rf"^cannot write {path}: Permission denied; {ADVICE}$"):
+        write_file(path, b"new")
     assert [found.read_text() for found in shared.iterdir()] == ["previous"] * exists
 
 
@@ -140,12 +132,11 @@ def test_a_file_in_a_directory_where_only_its_owner_may_replace_it_is_reported(s
     path.write_text("previous")
     path.chmod(0o666)
     shared.chmod(0o1777)
-    os.seteuid(SERVICE)
-    try:
-        with pytest.raises(OperatorError, match=rf"^cannot write {path}: Operation not permitted; {ADVICE}$"):
-            write_file(path, b"new")
-    finally:
-        os.seteuid(0)
+    with (
+        acting_as(SERVICE),
+        pytest.raises(OperatorError, match=rf"^cannot write {path}: Operation not permitted; {ADVICE}$"),
+    ):
+        write_file(path, b"new")
     assert [found.read_text() for found in shared.iterdir()] == ["previous"]
 
 

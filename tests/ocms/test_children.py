@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from fixtures.commands import free_port
+from fixtures.commands import eventually, free_port
 from fixtures.replicas import KEYS
 from fixtures.settings import CAS_KEY
 
@@ -35,15 +35,6 @@ def in_session(leader):
         if int(session) == leader and state != "Z":
             found.append(int(path.parent.name))
     return found
-
-
-def eventually(condition, seconds=10):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.05)
-    return False
 
 
 def test_workers_end_with_their_parent_and_free_the_port(replica):

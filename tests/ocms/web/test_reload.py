@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx2
 import pytest
 import trustme
-from fixtures.commands import free_port, wait_for
+from fixtures.commands import eventually, free_port, wait_for
 from fixtures.settings import CAS_KEY, PLUS_KEY
 
 from db.dayend import set_dayend_flag
@@ -51,7 +51,7 @@ class Server:
         self.process = start("serve", "--port", self.port, "--workers", workers)
         threading.Thread(target=self._read, args=(self.process.stderr,), daemon=True).start()
         wait_for(self.port, self.process)
-        assert self.eventually(lambda: self.status(CAS_KEY) == 200)
+        assert eventually(lambda: self.status(CAS_KEY) == 200)
 
     def _read(self, stream):
         with suppress(ValueError):  # it is closed with the test
@@ -64,7 +64,7 @@ class Server:
     def reload(self, event="reloaded"):
         before = len(self.logged(event))
         self.process.send_signal(signal.SIGHUP)
-        assert self.eventually(lambda: len(self.logged(event)) > before), self.lines
+        assert eventually(lambda: len(self.logged(event)) > before), self.lines
         return self.logged(event)[-1]
 
     def logged(self, event):
@@ -84,14 +84,6 @@ class Server:
         plain = socket.create_connection(("127.0.0.1", self.port))
         with plain, context.wrap_socket(plain, server_hostname=server_name) as secure:
             return sha256(secure.getpeercert(binary_form=True)).hexdigest()
-
-    def eventually(self, condition, seconds=20):
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            if condition():
-                return True
-            time.sleep(0.05)
-        return False
 
     def always(self, condition, times=8):
         """Whether it holds for so many connections, so that each of two workers was asked."""
@@ -114,8 +106,8 @@ def test_keys_and_certificate_change_without_a_restart_and_the_log_says_how(serv
         new = certify(server.folder, server.authority)
         server.configure(f"{NEW},{PLUS}")
         line = server.reload()
-        assert server.eventually(lambda: server.status(NEW_KEY) == 200)
-        assert server.eventually(lambda: server.always(lambda: server.status(CAS_KEY) == 401))
+        assert eventually(lambda: server.status(NEW_KEY) == 200)
+        assert eventually(lambda: server.always(lambda: server.status(CAS_KEY) == 401))
         assert server.always(lambda: server.status(NEW_KEY) == 200)
         assert server.always(lambda: server.presented() == new)
         assert server.always(lambda: server.presented(None) == new)
@@ -195,7 +187,7 @@ def test_an_invalid_setting_leaves_the_old_ones_in_force_with_one_line(server, s
     assert not server.logged("reloaded")
     server.configure(NEW)
     server.reload()
-    assert server.eventually(lambda: server.always(lambda: server.status(NEW_KEY) == 200))
+    assert eventually(lambda: server.always(lambda: server.status(NEW_KEY) == 200))
 
 
 def test_a_call_in_progress_gets_its_response(server, database, add_notice):
@@ -277,7 +269,7 @@ def test_a_worker_that_is_started_after_a_reload_has_the_new_settings(server):
     server.reload("not_reloaded")
     for child in children_of(server.process.pid):
         os.kill(child, signal.SIGKILL)
-    assert server.eventually(lambda: server.status(NEW_KEY) == 200)
+    assert eventually(lambda: server.status(NEW_KEY) == 200)
     assert server.status(CAS_KEY) == 401
     assert "Traceback" not in json.dumps(server.lines)
 

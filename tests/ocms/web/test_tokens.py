@@ -15,6 +15,7 @@ import pytest
 import trustme
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from fixtures.commands import eventually
 from fixtures.contracts import CONTRACT, caller_of, each_operation
 from fixtures.refreshing import ListOfBytes
 from fixtures.settings import CAS_KEY
@@ -294,14 +295,7 @@ def test_published_keys_are_fetched_once_and_a_new_one_is_found(issuer, post, cl
     assert issuer.asked == 2
     clock.move(minutes=-10)
     assert post(operation, bearer(rotated))[0] == 400
-    until(lambda: issuer.asked == 3)  # a clock that jumps back does not keep old keys for ever
-
-
-def until(condition):
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    assert eventually(lambda: issuer.asked == 3)  # a clock that jumps back does not keep old keys for ever
 
 
 def test_calls_with_a_known_key_never_wait_for_the_issuer(issuer, post, clock):
@@ -312,7 +306,7 @@ def test_calls_with_a_known_key_never_wait_for_the_issuer(issuer, post, clock):
     for _ in range(3):
         assert post(operation, bearer(token()))[0] == 400
     assert issuer.answered == 1  # the second read is still in progress
-    until(lambda: issuer.answered == 2)
+    assert eventually(lambda: issuer.answered == 2)
     assert issuer.asked == 2
 
 
@@ -332,7 +326,7 @@ def test_a_set_without_keys_for_signatures_leaves_the_previous_keys_in_use(issue
     issuer.keys = {"keys": [jwk(RSA_KEY, "rsa", use="enc")]}
     clock.move(minutes=6)
     assert post(operation, bearer(token()))[0] == 400
-    until(lambda: logs("token_keys_not_readable"))
+    assert eventually(lambda: logs("token_keys_not_readable"))
     assert post(operation, bearer(token()))[0] == 400
 
 
