@@ -1,6 +1,7 @@
 """The alerts: once per incident and once on recovery."""
 
 import sqlite3
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,6 +10,17 @@ from fixtures.recorder import BAD, DUE, GOOD, JOB, LATE, NOWHERE, fail, last_run
 from db.job_runs import FAILED, MISSED, SUCCEEDED, finish_run, insert_run, set_alerted
 from jobs.failures import InvalidListError
 from jobs.recorder import JobFailedError
+
+
+@contextmanager
+def away(database):
+    """Move the file of the database away for the time of a block."""
+    if database.path is None:
+        pytest.skip("a server cannot be moved away by a test")
+    place = database.path.with_name("away")
+    database.path.rename(place)
+    yield
+    place.rename(database.path)
 
 
 def test_an_incident_sends_one_alert_and_its_end_another(new_recorder, succeed, webhook, clock):
@@ -174,12 +186,8 @@ def test_a_recovery_by_another_process_is_announced_by_the_process_that_sent_the
     recorder, new_recorder, database, webhook, succeed, clock
 ):
     """Only the process that sent the alert remembers a failure that could not be recorded."""
-    if database.path is None:
-        pytest.skip("a server cannot be moved away by a test")
-    away = database.path.with_name("away")
-    database.path.rename(away)
-    fail(recorder, due=DUE)
-    away.rename(database.path)
+    with away(database):
+        fail(recorder, due=DUE)
     assert new_recorder().run(succeed, due=DUE) == "done"
     assert titles(webhook) == [BAD]
     assert recorder.run(succeed, due=DUE) is None
@@ -190,12 +198,8 @@ def test_a_recovery_by_another_process_is_announced_by_the_process_that_sent_the
 def test_a_recovery_after_an_unrecorded_failure_is_sent_again_until_a_channel_accepts_it(
     recorder, new_recorder, database, webhook, succeed, clock
 ):
-    if database.path is None:
-        pytest.skip("a server cannot be moved away by a test")
-    away = database.path.with_name("away")
-    database.path.rename(away)
-    fail(recorder, due=DUE)
-    away.rename(database.path)
+    with away(database):
+        fail(recorder, due=DUE)
     webhook.status = 500
     assert recorder.run(succeed, due=DUE) == "done"
     assert titles(webhook) == [BAD, GOOD]
@@ -284,14 +288,10 @@ def test_a_clock_that_jumps_and_returns_puts_off_no_repetition(recorder, new_rec
 def test_a_recovery_is_announced_though_the_clock_was_ahead_at_the_failure(
     recorder, new_recorder, database, webhook, succeed, clock
 ):
-    if database.path is None:
-        pytest.skip("a server cannot be moved away by a test")
-    away = database.path.with_name("away")
-    database.path.rename(away)
-    clock.move(days=365)
-    fail(recorder, due=DUE)
-    clock.move(days=-365)
-    away.rename(database.path)
+    with away(database):
+        clock.move(days=365)
+        fail(recorder, due=DUE)
+        clock.move(days=-365)
     recorder.check(DUE)
     clock.move(minutes=1)
     assert recorder.run(succeed, due=DUE) == "done"
